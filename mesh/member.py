@@ -1,0 +1,159 @@
+"""Member cards: who an organization is, which keys act for it, where it is reached.
+
+A card is signed by each of the keys that it names, under the member's name. That proves possession:
+nobody can enter another's log key or witness key in a card of their own. Possession of the
+certificate's key is proven in every TLS handshake; X.509 itself is not read here, so whoever
+loads a card compares `transport_pin` with the certificate.
+"""
+
+from functools import cached_property
+from typing import Annotated, ClassVar, Final, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from mesh.document import document_text, read_document
+from mesh.errors import MeshError
+from mesh.model import Base64Bytes, Digest, Model
+from mesh.names import check_control_group, check_host, check_name
+from proofs.note import Signer, UnsignedNoteError, VerifierKey, open_note, parse_note, sign_note
+
+CARD_KIND: Final = "member-card"
+"""Kind of the note that a member card is."""
+
+MAX_CARD_NOTE: Final = 16_384
+"""Longest card, signatures included, in bytes."""
+
+MAX_CERTIFICATE: Final = 4_096
+"""Longest certificate in bytes of DER."""
+
+ED25519: Final = 0x01
+"""Signature type of identity, log and witness keys in signed notes (C2SP signed-note)."""
+
+_MESH_ID_PREFIX = 16
+
+
+class CardError(MeshError):
+    """A member card does not hold."""
+
+
+class CardFormatError(CardError):
+    """A card's fields are not exactly those of a member card."""
+
+
+class CardSignatureError(CardError):
+    """A card lacks the signature of one of its own keys: possession of that key is not proven."""
+
+
+class CardKeyError(CardError):
+    """A card uses one key for two roles, or is signed with keys that it does not name."""
+
+
+def log_origin(name: str, mesh_id: str) -> str:
+    """The origin of a member's log, which is also the name that its log key signs under."""
+    return f"{name}/{mesh_id[:_MESH_ID_PREFIX]}"
+
+
+class MemberCard(Model):
+    """One member of a mesh. Keys and pin are hex; the certificate is DER, base64 in JSON."""
+
+    format_error: ClassVar[type[MeshError]] = CardFormatError
+
+    name: Annotated[str, AfterValidator(check_name)]
+    """DNS-like name, `acme.example`."""
+    control_group: Annotated[str, AfterValidator(check_control_group)]
+    """Who owns the organization: members of one group count as one source."""
+    host: Annotated[str, AfterValidator(check_host)]
+    """Host name or IP address of the federation endpoint."""
+    port: Annotated[int, Field(ge=1, le=65_535)]
+    """TCP port of the federation endpoint."""
+    identity: Digest
+    """Ed25519 public key that signs entries."""
+    log: Digest
+    """Ed25519 public key that signs checkpoints of this member's log."""
+    witness: Digest
+    """Ed25519 public key that cosigns peers' checkpoints."""
+    certificate: Annotated[Base64Bytes, Field(min_length=1, max_length=MAX_CERTIFICATE)]
+    """X.509 certificate of the TLS endpoint, DER."""
+    transport_pin: Digest
+    """SHA-256 of the certificate's SubjectPublicKeyInfo."""
+
+    @model_validator(mode="after")
+    def _one_key_per_role(self) -> Self:
+        if len({self.identity, self.log, self.witness}) != 3:
+            raise CardKeyError("a card needs three different keys: identity, log and witness")
+        return self
+
+    @cached_property
+    def identity_key(self) -> VerifierKey:
+        """Verifies the member's entries."""
+        return VerifierKey(self.name, ED25519, bytes.fromhex(self.identity))
+
+    @cached_property
+    def witness_key(self) -> VerifierKey:
+        """Verifies the witness key's signature on this card."""
+        return VerifierKey(self.name, ED25519, bytes.fromhex(self.witness))
+
+    def log_key(self, mesh_id: str) -> VerifierKey:
+        """Verifies the member's checkpoints in this mesh; its name is the log's origin."""
+        return VerifierKey(log_origin(self.name, mesh_id), ED25519, bytes.fromhex(self.log))
+
+    @property
+    def endpoint(self) -> tuple[str, int]:
+        """Host and port."""
+        return self.host, self.port
+
+
+def sign_card(card: MemberCard, *, identity: Signer, log: Signer, witness: Signer) -> bytes:
+    """Sign a card with all three of its keys, each under the member's name.
+
+    :raises CardSignatureError: a signer's name or key is not the card's.
+    """
+    note = sign_note(document_text(CARD_KIND, card.to_json()), (identity, log, witness))
+    _check_possession(card, note)
+    return note
+
+
+def open_card(note: bytes) -> MemberCard:
+    """Read a card and verify that each of the keys that it names signed it.
+
+    The keys stand in the text, so the text is parsed (strictly, within a small limit) before the
+    signatures can be checked; nothing of it is returned before they are.
+
+    :raises CardError: oversize, other fields, or a signature missing.
+    :raises MeshError: a field's own error, or not strict JSON.
+    :raises NoteError: not a signed note, or a signature of a named key is false.
+    """
+    if len(note) > MAX_CARD_NOTE:
+        raise CardFormatError(f"a member card is at most {MAX_CARD_NOTE} bytes")
+    text = parse_note(note).text
+    value = read_document(text, CARD_KIND, max_bytes=MAX_CARD_NOTE, error=CardFormatError)
+    card = MemberCard.parse(value)
+    _check_possession(card, note)
+    if text != document_text(CARD_KIND, card.to_json()):
+        raise CardFormatError("a member card is written in its canonical encoding")
+    return card
+
+
+def _check_possession(card: MemberCard, note: bytes) -> None:
+    keys = {
+        role: VerifierKey(card.name, ED25519, bytes.fromhex(public))
+        for role, public in (
+            ("identity", card.identity),
+            ("log", card.log),
+            ("witness", card.witness),
+        )
+    }
+    try:
+        opened = open_note(note, tuple(keys.values()))
+    except UnsignedNoteError:
+        raise CardSignatureError(
+            f"the card of {card.name} is signed with none of its own keys"
+        ) from None
+    for role, key in keys.items():
+        if key not in opened.verified:
+            raise CardSignatureError(
+                f"the card of {card.name} is not signed with its own {role} key: "
+                "possession is not proven; ask the member for a card that orgnode init made"
+            )
+    if opened.unverified:
+        raise CardSignatureError(f"the card of {card.name} carries signatures of other keys")

@@ -1,0 +1,45 @@
+"""Normalization: what stays the same of a text when somebody dresses it up.
+
+Case, spacing, punctuation, accents, zero-width characters, text direction, look-alike letters and
+leetspeak are undone, so that their variants give equal fingerprints. The result is for comparing,
+not for reading: "l" and "1" and "!" all become "i". It is part of the protocol: every member must
+compute it alike. (Letters that a later Unicode version adds are the exception: an older Python does
+not know them as letters and drops them.)
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+from mesh.confusables import CONFUSABLES
+
+# Letters by Unicode's classes that show nothing: the fillers of Hangul.
+_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
+
+_FOLD: Final = str.maketrans({**CONFUSABLES, **dict.fromkeys(_BLANK_LETTERS, "")})
+_LEET: Final = str.maketrans("01l!|34@5$7", "oiiiieaasst")
+_OTHER_DIGIT: Final = re.compile(r"(?![0-9])\d")
+
+
+def normalize(text: str) -> str:
+    """Fold a text to its letters and digits.
+
+    In order: look-alikes to Latin (`mesh.confusables`), compatibility decomposition (Unicode NFKD),
+    accents off, look-alikes again, case folding, digits of all scripts to ASCII, leetspeak to
+    letters; then everything but letters and digits is dropped, spaces, zero-width and direction
+    marks with it. What is left is composed again (NFC). Normalizing twice changes nothing.
+    """
+    if not text.isascii():
+        text = _fold_unicode(text)
+    folded = "".join(filter(str.isalnum, text.casefold().translate(_LEET)))
+    return folded if folded.isascii() else unicodedata.normalize("NFC", folded)
+
+
+def _fold_unicode(text: str) -> str:
+    # Twice: decomposition can uncover a look-alike, and turns some into a letter of another shape.
+    for _ in range(2):
+        text = unicodedata.normalize("NFKD", text.translate(_FOLD))
+        text = "".join(c for c in text if not unicodedata.combining(c))
+    # Case folding can uncover one too, and can decompose: Armenian capitals, İ.
+    text = unicodedata.normalize("NFKD", text.casefold()).translate(_FOLD)
+    return _OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)

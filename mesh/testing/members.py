@@ -1,0 +1,140 @@
+"""Founders and meshes with real keys, real signatures and a seed: equal seeds make equal meshes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from hashlib import sha256
+
+from mesh.constraints import Constraints
+from mesh.genesis import Mesh, draft_genesis, merge_genesis, open_genesis, sign_genesis
+from mesh.member import MemberCard, log_origin, sign_card
+from mesh.testing.seeds import seeded
+from proofs.ed25519 import public_key
+from proofs.note import Signer
+
+_NAMES = ("acme", "birch", "cobalt", "dune", "ember", "fjord", "grove", "heron")
+_FIRST_PORT = 20_000
+
+
+@dataclass(frozen=True)
+class TestMember:
+    """An organization with its private keys. For tests only: the keys follow from the seed."""
+
+    __test__ = False  # not a class of tests, whatever pytest thinks of the name
+
+    card: MemberCard
+    identity: Signer = field(repr=False)
+    """Signs entries."""
+    witness: Signer = field(repr=False)
+    """Cosigns."""
+    log_seed: bytes = field(repr=False)
+    """Seed of the key that signs checkpoints."""
+
+    @property
+    def name(self) -> str:
+        """The member's name."""
+        return self.card.name
+
+    @cached_property
+    def card_note(self) -> bytes:
+        """The card, signed with all three of its keys."""
+        log = Signer(self.name, self.log_seed)
+        return sign_card(self.card, identity=self.identity, log=log, witness=self.witness)
+
+    def log_signer(self, mesh_id: str) -> Signer:
+        """Signs checkpoints of this member's log in a mesh."""
+        return Signer(log_origin(self.name, mesh_id), self.log_seed)
+
+
+@dataclass(frozen=True)
+class TestMesh:
+    """A mesh together with the private keys of all its members."""
+
+    __test__ = False
+
+    mesh: Mesh
+    members: tuple[TestMember, ...]
+    """By name, as in the constraints."""
+    fingerprint_key: bytes = field(repr=False)
+    """The interim shared key whose digest the constraints hold."""
+
+    def member(self, which: str | int) -> TestMember:
+        """A member by name, or by its place in the order of names.
+
+        :raises LookupError: there is none.
+        """
+        if isinstance(which, int):
+            return self.members[which]
+        for member in self.members:
+            if member.name == which:
+                return member
+        raise LookupError(which)
+
+
+def founder(
+    place: int,
+    seed: int = 0,
+    *,
+    name: str | None = None,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    certificate: tuple[bytes, str] | None = None,
+) -> TestMember:
+    """One founder. What is not given follows from its place (from 0) and the seed.
+
+    :param certificate: DER and public key's SHA-256 in hex. The default is unusable for TLS: `mesh`
+        never reads a certificate. Hand in a real one to run nodes with it.
+    """
+    rng = seeded("founder", seed, place)
+    name = name or f"{_NAMES[place] if place < len(_NAMES) else f'org{place}'}.example"
+    identity, log, witness = (rng.randbytes(32) for _ in range(3))
+    der = b"\x30\x22\x04\x20" + rng.randbytes(32)  # an ASN.1 sequence with one octet string
+    certificate = certificate or (der, sha256(der).hexdigest())
+    card = MemberCard(
+        name=name,
+        control_group=name.partition(".")[0],
+        host=host,
+        port=_FIRST_PORT + place if port is None else port,
+        identity=public_key(identity).hex(),
+        log=public_key(log).hex(),
+        witness=public_key(witness).hex(),
+        certificate=certificate[0],
+        transport_pin=certificate[1],
+    )
+    return TestMember(card, Signer(name, identity), Signer(name, witness), log)
+
+
+def founders(n: int, seed: int = 0) -> list[TestMember]:
+    """`n` founders. The first k of them are the same for every n ≥ k."""
+    return [founder(place, seed) for place in range(n)]
+
+
+def found(
+    members: list[TestMember],
+    *,
+    fingerprint_key: bytes = bytes(range(32)),
+    name: str = "test mesh",
+    adjust: Callable[[Constraints], Constraints] = lambda constraints: constraints,
+) -> TestMesh:
+    """A mesh of these founders, its genesis signed by each of them.
+
+    :param adjust: may return other constraints than the default ones.
+    :raises MeshError: no mesh can be founded so.
+    """
+    constraints = adjust(
+        Constraints(
+            name=name,
+            members=tuple(member.card for member in members),
+            fingerprint_key_digest=sha256(fingerprint_key).hexdigest(),
+        )
+    )
+    text = draft_genesis(constraints, [member.card_note for member in members])
+    note = merge_genesis([sign_genesis(text, member.identity) for member in members])
+    ordered = tuple(sorted(members, key=lambda member: member.name))
+    return TestMesh(open_genesis(note), ordered, fingerprint_key)
+
+
+@lru_cache(maxsize=32)
+def make_mesh(n: int = 4, seed: int = 0) -> TestMesh:
+    """A mesh of `n` founders with default constraints. Made once for each n and seed."""
+    return found(founders(n, seed), name=f"test mesh {seed}")

@@ -1,0 +1,371 @@
+"""What the local API takes and gives: the one place where its JSON is described.
+
+Handlers, the OpenAPI document and the Python client are all made from these models. Requests refuse
+unknown fields; answers tolerate them when read, so that an older client understands a newer node.
+Errors of validation never repeat a value, and a request's `repr` hides the prompt and the scores.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from mesh.taxonomy import BARRIERS, CATEGORIES, RETRACTION_REASONS
+from orgnode.api.services import PeerStatus
+from orgnode.store import EventType
+
+MAX_TEXT = 200_000
+"""Longest incident text in characters."""
+
+MAX_BATCH = 256
+"""Most incidents in one request."""
+
+MAX_PAGE = 500
+"""Most signals in one answer."""
+
+BandName = Literal["low", "moderate", "high", "critical"]
+StatusName = Literal["live", "retracted", "expired", "erased"]
+Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+def _whole(value: object) -> object:
+    # A query parameter is text; only plain ASCII digits are a number.
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 16:
+        return int(value)
+    return value
+
+
+Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**53 - 1)]
+
+
+class Request(BaseModel):
+    """The base of what is taken: strict types, nothing unknown, no value in any error."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Answer(BaseModel):
+    """The base of what is given."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+# --- errors
+
+
+class Problem(Answer):
+    """What went wrong and what to do about it."""
+
+    code: str = Field(description="The condition's name, stable: `BelowThresholdError`")
+    message: str = Field(description="What happened, for a person")
+    hint: str = Field(default="", description="What to do about it; may be empty")
+
+
+class ErrorAnswer(Answer):
+    """Every answer that is not a success."""
+
+    error: Problem
+
+
+# --- incidents
+
+
+class IncidentRequest(Request):
+    """An incident to publish as a signal. Text and scores never leave the organization."""
+
+    text: str = Field(
+        repr=False, min_length=1, max_length=MAX_TEXT, description="The prompt; stays in the vault"
+    )
+    components: dict[str, int] = Field(
+        repr=False,
+        description="Assessed severity, one integer of 0 to 10 for each component of the mesh's "
+        "rubric; only commitments to them are published",
+        examples=[
+            {
+                "capability_gain": 8,
+                "breadth": 7,
+                "ease_of_weaponization": 6,
+                "discoverability": 5,
+            }
+        ],
+    )
+    category: str = Field(
+        description="MLCommons AILuminate hazard code",
+        json_schema_extra={"enum": [*CATEGORIES]},
+    )
+    technique: str = Field(
+        description="MITRE ATLAS id",
+        json_schema_extra={"pattern": r"^AML\.T[0-9]{4}(\.[0-9]{3})?$"},
+        examples=["AML.T0054"],
+    )
+    confidence: int = Field(default=80, ge=0, le=100, description="Percent")
+    band: BandName | None = Field(
+        default=None, description="Band to claim; without it the highest that the scores reach"
+    )
+    barrier: str | None = Field(
+        default=None,
+        repr=False,
+        description="The safeguard that failed, if you choose to publish it",
+        json_schema_extra={"enum": [*sorted(BARRIERS), None]},
+    )
+    reference: str | None = Field(
+        default=None,
+        repr=False,
+        min_length=1,
+        max_length=200,
+        description="Your own id of the incident: reporting it again then publishes nothing new",
+    )
+
+
+class BatchRequest(Request):
+    """Incidents to publish together. A malformed request is refused whole and publishes nothing."""
+
+    incidents: list[IncidentRequest] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class IncidentAnswer(Answer):
+    """Where an incident's signal stands, durable in the own log."""
+
+    incident: str = Field(description="Id of the incident in this organization's vault")
+    signal: Hash = Field(description="Id of the signal in the mesh")
+    index: int = Field(description="Its place in this organization's log")
+    band: BandName
+    duplicate: bool = Field(description="True if this reference was published before")
+    size: int = Field(description="Size of the signed tree that covers the signal")
+
+
+class BatchResult(Answer):
+    """What became of one incident of a batch: `published` or `error`."""
+
+    ok: bool
+    published: IncidentAnswer | None = None
+    error: Problem | None = None
+
+
+class BatchAnswer(Answer):
+    """Results in the order of the request's incidents."""
+
+    results: list[BatchResult]
+
+
+# --- signals
+
+
+class SignalAnswer(Answer):
+    """A signal, an own one or a verified one of a peer.
+
+    Once it is not live its content is erased: the fields that are gone are null, `tokens` is empty.
+    """
+
+    id: Hash
+    issuer: str
+    index: int
+    day: str = Field(description="YYYY-MM-DD")
+    expires: str = Field(description="YYYY-MM-DD")
+    band: BandName
+    band_level: int = Field(description="1 low, 2 moderate, 3 high, 4 critical")
+    category: str
+    technique: str | None = None
+    confidence: int | None = None
+    tokens: list[Hash]
+    direct: bool | None = None
+    derived_from: Hash | None = None
+    barrier: str | None = None
+    status: StatusName
+    own: bool
+    received: float = Field(description="When this node stored it, Unix seconds")
+
+
+class SignalsAnswer(Answer):
+    """One page of signals, newest first."""
+
+    signals: list[SignalAnswer]
+    next: int | None = Field(
+        default=None, description="`cursor` of the next page; null on the last page"
+    )
+
+
+class SignalsQuery(Request):
+    """Which signals to list."""
+
+    min_band: BandName | None = Field(default=None, description="Only this band and above")
+    category: str | None = Field(default=None, description="Only this hazard code")
+    issuer: str | None = Field(default=None, description="Only this member's")
+    status: StatusName | None = Field(default=None, description="Only with this status")
+    limit: Annotated[Whole, Field(ge=1, le=MAX_PAGE)] = Field(default=50, description="Page size")
+    cursor: Whole | None = Field(default=None, description="`next` of the page before")
+
+
+class ProofAnswer(Answer):
+    """Everything that somebody else needs to verify a published signal, byte for byte."""
+
+    signal: Hash
+    issuer: str
+    index: int
+    mesh: Hash
+    note: str = Field(description="The signed entry, base64")
+    salt: str = Field(description="The body's salt, base64")
+    body: str = Field(description="The body, base64")
+    checkpoint: str = Field(description="The issuer's signed checkpoint, base64")
+    inclusion: list[Hash] = Field(description="RFC 6962 inclusion proof, hex, leaf to root")
+
+
+class RetractRequest(Request):
+    """Withdraw an own signal everywhere."""
+
+    reason: str = Field(
+        description="Why; published", json_schema_extra={"enum": [*RETRACTION_REASONS]}
+    )
+
+
+class RetractAnswer(Answer):
+    """Where the retraction stands in the own log."""
+
+    retraction: Hash = Field(description="Id of the retraction's entry")
+    signal: Hash
+    index: int
+    size: int = Field(description="Size of the signed tree that covers the retraction")
+
+
+# --- the mesh
+
+
+class RefusalAnswer(Answer):
+    """An entry of a peer that did not hold. Its content is never shown."""
+
+    id: Hash
+    issuer: str
+    index: int
+    error: str = Field(description="Name of the check that it failed")
+    reason: str
+    received: float = Field(description="When this node stored it, Unix seconds")
+
+
+class RefusalsAnswer(Answer):
+    """Refused entries, newest first."""
+
+    refusals: list[RefusalAnswer]
+
+
+class RefusalsQuery(Request):
+    """Which refusals to list."""
+
+    issuer: str | None = Field(default=None, description="Only this member's")
+    limit: Annotated[Whole, Field(ge=1, le=MAX_PAGE)] = Field(default=50, description="How many")
+
+
+class PeerAnswer(Answer):
+    """How this node stands with one peer."""
+
+    name: str
+    control_group: str
+    up: bool = Field(description="Whether the last contact succeeded")
+    suspended: bool = Field(description="Proven to show two histories; not followed any more")
+    size: int = Field(description="Entries of the peer's log that are held here")
+    signed_size: int = Field(description="Size of the newest checkpoint seen")
+    lag: int = Field(description="`signed_size` less `size`")
+    last_contact: float | None = Field(default=None, description="Unix seconds")
+    error: str = Field(default="", description="Name of the last failure, empty while up")
+    entries: dict[str, int] = Field(description="Entries by outcome")
+
+    @classmethod
+    def of(cls, status: PeerStatus, control_group: str, entries: dict[str, int]) -> PeerAnswer:
+        """Make the answer from a peer's status and the store's counts."""
+        return cls(
+            name=status.name,
+            control_group=control_group,
+            up=status.up,
+            suspended=status.suspended,
+            size=status.size,
+            signed_size=status.signed_size,
+            lag=status.lag,
+            last_contact=status.last_contact,
+            error=status.error,
+            entries=entries,
+        )
+
+
+class PeersAnswer(Answer):
+    """Every other member, in the constraints' order."""
+
+    peers: list[PeerAnswer]
+
+
+class StatusAnswer(Answer):
+    """What this node is, holds and does."""
+
+    name: str
+    mesh: Hash
+    mesh_name: str
+    version: int = Field(description="Version of the constraints in force")
+    members: int
+    trial: bool = Field(description="Fewer than four members: for trying out, not for production")
+    software: str
+    ready: bool
+    reasons: list[str]
+    started: float = Field(description="Unix seconds")
+    log_size: int = Field(description="Entries in the own log")
+    entries: dict[str, dict[str, int]] = Field(description="Entries by log and outcome")
+    last_event: int = Field(description="Number of the newest feed event")
+    subscribers: int
+    prover: str = Field(description="Back end that makes severity proofs")
+    verifier: str = Field(description="Back end that verifies them")
+
+
+class ConstraintsAnswer(Answer):
+    """The shared rules in force."""
+
+    mesh: Hash
+    digest: Hash
+    constraints: dict[str, Any]
+    genesis: str = Field(description="The note that all founders signed, base64")
+
+
+class HealthAnswer(Answer):
+    """The process runs and answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class ReadyAnswer(Answer):
+    """Whether the node can serve."""
+
+    ready: bool
+    reasons: list[str]
+
+
+# --- the feed
+
+
+class FeedQuery(Request):
+    """Which events to follow, and from where."""
+
+    min_band: BandName | None = Field(default=None, description="Only this band and above")
+    category: tuple[str, ...] = Field(default=(), description="Only these hazard codes; repeatable")
+    type: tuple[EventType, ...] = Field(default=(), description="Only these types; repeatable")
+    after: Whole | None = Field(
+        default=None,
+        description="Start behind this event; 0 for all that are kept. `Last-Event-ID` wins. "
+        "Without either only new events are sent",
+    )
+
+
+class FeedItem(Answer):
+    """One event of the feed: the JSON in its `data`.
+
+    `signal` comes with types `signal` and `retraction`; `issuer`, `index`, `id`, `error` and
+    `reason` describe a `refused` entry; `issuer`, `kind` and `reason` a log's proven fault
+    (`evidence`). The client also yields `gap`: events between `seq` and before could not be had.
+    """
+
+    seq: int
+    type: str
+    at: float | None = Field(default=None, description="When this node stored it, Unix seconds")
+    signal: SignalAnswer | None = None
+    issuer: str | None = None
+    index: int | None = None
+    id: str | None = None
+    kind: str | None = None
+    error: str | None = None
+    reason: str | None = None

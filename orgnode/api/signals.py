@@ -1,0 +1,225 @@
+"""Reading: signals, the proof of one, what was refused, and the feed."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+
+from aiohttp import web
+
+from mesh.wire import Present
+from orgnode.api import sse
+from orgnode.api.errors import ErasedError, InvalidLastEventIdError, NotCoveredError
+from orgnode.api.models import (
+    FeedQuery,
+    ProofAnswer,
+    RefusalAnswer,
+    RefusalsAnswer,
+    RefusalsQuery,
+    SignalAnswer,
+    SignalsAnswer,
+    SignalsQuery,
+)
+from orgnode.api.routing import Media, Route, answer, query_of
+from orgnode.api.services import NodeServices
+from orgnode.publisher import UnknownSignalError
+from orgnode.store import FeedFilter, SignalFilter, SignalRecord, SignalStatus
+from proofs.checkpoint import open_checkpoint
+from proofs.merkle import inclusion_proof
+
+_MAX_ID_DIGITS = 16
+
+
+class SignalRoutes:
+    """What shows signals, own ones and verified ones of peers."""
+
+    def __init__(self, node: NodeServices, limits: sse.FeedLimits) -> None:
+        self._node = node
+        self._limits = limits
+
+    def routes(self) -> list[Route]:
+        """The routes of this subject."""
+        signal_id = {"id": "The signal's id"}
+        return [
+            Route(
+                "GET",
+                "/v1/signals",
+                self.signals,
+                name="listSignals",
+                summary="List signals, newest first",
+                tag="signals",
+                query=SignalsQuery,
+                answers={200: SignalsAnswer},
+            ),
+            Route(
+                "GET",
+                "/v1/signals/{id}",
+                self.signal,
+                name="getSignal",
+                summary="Show one signal",
+                tag="signals",
+                answers={200: SignalAnswer},
+                parameters=signal_id,
+                errors=(404,),
+            ),
+            Route(
+                "GET",
+                "/v1/signals/{id}/proof",
+                self.proof,
+                name="getSignalProof",
+                summary="Get everything needed to verify a signal elsewhere",
+                description="Signed entry, body, signed checkpoint and inclusion proof. The "
+                "severity proof shows that committed scores follow the rubric and reach the band, "
+                "not that the issuer was honest about them.",
+                tag="signals",
+                answers={200: ProofAnswer},
+                parameters=signal_id,
+                errors=(404, 410, 503),
+            ),
+            Route(
+                "GET",
+                "/v1/refusals",
+                self.refusals,
+                name="listRefusals",
+                summary="List peers' entries that did not hold",
+                tag="signals",
+                query=RefusalsQuery,
+                answers={200: RefusalsAnswer},
+            ),
+            Route(
+                "GET",
+                "/v1/feed",
+                self.feed,
+                name="followFeed",
+                summary="Follow events as they happen",
+                description="Server-sent events. `signal`, `retraction`, `refused` and `evidence` "
+                "carry an id and the JSON of `FeedItem`. The stream's own: `cursor` and `gap` "
+                "(with an id; after a gap, look at /v1/signals), `dropped` (too slow) and `bye` "
+                "(shutting down), both with `resume`. Reconnect with `Last-Event-ID`.",
+                tag="feed",
+                query=FeedQuery,
+                headers={"Last-Event-ID": "Go on behind this event; wins over `after`"},
+                answers={200: Media("text/event-stream", "Events, until either side closes")},
+                errors=(503,),
+            ),
+        ]
+
+    async def signals(self, request: web.Request) -> web.Response:
+        """List signals, a page at a time."""
+        asked = query_of(request, SignalsQuery)
+        wanted = SignalFilter(
+            min_band=self._level(asked.min_band),
+            category=asked.category,
+            issuer=asked.issuer,
+            status=None if asked.status is None else SignalStatus(asked.status),
+        )
+        # One more than asked for tells whether there is a next page.
+        records = self._node.store.signals(wanted, asked.cursor, asked.limit + 1)
+        page = records[: asked.limit]
+        following = page[-1].cursor if len(records) > len(page) else None
+        return answer(SignalsAnswer(signals=[_signal(one) for one in page], next=following))
+
+    async def signal(self, request: web.Request) -> web.Response:
+        """Show one signal."""
+        return answer(_signal(self._find(request)))
+
+    async def proof(self, request: web.Request) -> web.Response:
+        """Put together what verifies a signal, from the exact bytes stored."""
+        record = self._find(request)
+        store, mesh, issuer, index = self._node.store, self._node.mesh, record.issuer, record.index
+        body = store.bodies(issuer, index, index + 1)[0]
+        if not isinstance(body, Present):
+            raise ErasedError(
+                f"the content of this signal was erased ({record.status})",
+                hint="only its digest is left; there is nothing to verify any more",
+            )
+        note = store.checkpoint(issuer)
+        checkpoint = None if note is None else open_checkpoint(note, mesh.log_key(issuer))
+        if note is None or checkpoint is None or checkpoint.size <= index:
+            raise NotCoveredError(
+                "no checkpoint that is held in full covers this signal yet",
+                hint="ask again when the log has been followed to its newest checkpoint",
+            )
+        path = inclusion_proof(index, checkpoint.size, lambda nodes: store.nodes(issuer, nodes))
+        return answer(
+            ProofAnswer(
+                signal=record.id,
+                issuer=issuer,
+                index=index,
+                mesh=mesh.mesh_id,
+                note=_base64(store.entries(issuer, index, index + 1)[0]),
+                salt=_base64(body.salt),
+                body=_base64(body.body),
+                checkpoint=_base64(note),
+                inclusion=[node.hex() for node in path],
+            )
+        )
+
+    async def refusals(self, request: web.Request) -> web.Response:
+        """List what was refused, and why; never its content."""
+        asked = query_of(request, RefusalsQuery)
+        refused = self._node.store.refusals(asked.issuer, asked.limit)
+        return answer(
+            RefusalsAnswer(
+                refusals=[
+                    RefusalAnswer(
+                        id=one.entry_id,
+                        issuer=one.log,
+                        index=one.index,
+                        error=one.error,
+                        reason=one.reason,
+                        received=one.received,
+                    )
+                    for one in refused
+                ]
+            )
+        )
+
+    async def feed(self, request: web.Request) -> web.StreamResponse:
+        """Follow events, live and from the past."""
+        asked = query_of(request, FeedQuery)
+        wanted = FeedFilter(
+            min_band=self._level(asked.min_band),
+            categories=frozenset(asked.category),
+            types=frozenset(asked.type),
+        )
+        last = _last_event_id(request)
+        return await sse.stream(
+            request,
+            self._node.feed,
+            wanted,
+            asked.after if last is None else last,
+            self._limits,
+            self._node.metrics,
+        )
+
+    def _find(self, request: web.Request) -> SignalRecord:
+        record = self._node.store.signal(request.match_info["id"])
+        if record is None:
+            raise UnknownSignalError(
+                "no signal with this id is known here",
+                hint="GET /v1/signals lists them; one that was refused is in /v1/refusals",
+            )
+        return record
+
+    def _level(self, band: str | None) -> int | None:
+        return None if band is None else self._node.mesh.constraints.band(band).level
+
+
+def _last_event_id(request: web.Request) -> int | None:
+    given = request.headers.get("Last-Event-ID", "")
+    if not given:
+        return None
+    if not (given.isascii() and given.isdigit() and len(given) <= _MAX_ID_DIGITS):
+        raise InvalidLastEventIdError(
+            "Last-Event-ID is not an id of this feed",
+            hint="send back the last id exactly as it came, or leave the header out",
+        )
+    return int(given)
+
+
+def _signal(record: SignalRecord) -> SignalAnswer:
+    return SignalAnswer.model_validate(record.to_json())
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode()

@@ -1,0 +1,342 @@
+"""The Python client of a node's local API.
+
+    async with NodeClient("http://127.0.0.1:8460", token) as node:
+        published = await node.report(text=..., components={...}, category="ncr",
+                                      technique="AML.T0054")
+        async for event in node.feed(min_band="high"):
+            ...
+
+The feed reconnects by itself and goes on behind the last event that it yielded: each event comes
+once, in order, whatever happens to the connection or the node in between. What could not be had any
+more comes as an item of type `gap`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from yarl import URL
+
+from orgnode.api.calls import (
+    ApiError,
+    Caller,
+    ClientError,
+    NodeUnreachableError,
+    UnauthorizedError,
+    UnexpectedAnswerError,
+    encode,
+    unexpected,
+)
+from orgnode.api.eventstream import ServerEvent
+from orgnode.api.models import (
+    BatchAnswer,
+    BatchResult,
+    ConstraintsAnswer,
+    FeedItem,
+    IncidentAnswer,
+    PeerAnswer,
+    PeersAnswer,
+    ProofAnswer,
+    ReadyAnswer,
+    RefusalAnswer,
+    RefusalsAnswer,
+    RetractAnswer,
+    SignalAnswer,
+    SignalsAnswer,
+    StatusAnswer,
+)
+from orgnode.config import load_config
+from orgnode.datadir import DataDir
+
+TIMEOUT_SECONDS: Final = 30.0
+"""How long a request may take, unless the client is made with another limit."""
+
+BATCH_INCIDENTS: Final = 256
+BATCH_BYTES: Final = 900_000
+"""Most incidents, and most bytes of them, that `report_many` sends at once."""
+
+FIRST_DELAY_SECONDS: Final = 0.1
+LAST_DELAY_SECONDS: Final = 5.0
+"""Wait before the first and before later attempts to reconnect the feed."""
+
+__all__ = [
+    "ApiError",
+    "ClientError",
+    "NodeClient",
+    "NodeUnreachableError",
+    "UnauthorizedError",
+    "UnexpectedAnswerError",
+]
+
+
+class NodeClient:
+    """Asks one node. Use as `async with`; safe for many tasks at once.
+
+    `url` is the node's local address, `token` its bearer token, `timeout` the seconds that a
+    request may take (the feed has none). Methods raise NodeUnreachableError, UnauthorizedError,
+    ApiError or UnexpectedAnswerError.
+    """
+
+    def __init__(self, url: str, token: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
+        self._url = url
+        self._token = token
+        self._timeout = timeout
+        self._caller: Caller | None = None
+
+    def __repr__(self) -> str:
+        return f"NodeClient({self._url!r})"
+
+    @classmethod
+    def from_datadir(cls, path: str | Path, *, timeout: float = TIMEOUT_SECONDS) -> NodeClient:
+        """Make a client for the node of a data directory on this machine.
+
+        Raises DataDirError when the directory or its token can't be read.
+        """
+        datadir = DataDir(Path(path).expanduser())
+        datadir.check_exists()
+        run = datadir.read_run()
+        if run is not None:
+            host, port = run.local_host, run.local_port
+        else:
+            config = load_config(datadir)
+            host, port = config.local_host, config.local_port
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - the other way
+        url = URL.build(scheme="http", host=host, port=port)
+        return cls(str(url), datadir.read_token(), timeout=timeout)
+
+    async def __aenter__(self) -> Self:
+        self._caller = Caller(self._url, self._token, self._timeout)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        caller, self._caller = self._caller, None
+        if caller is not None:
+            await caller.close()
+
+    # --- incidents
+
+    async def report(
+        self,
+        *,
+        text: str,
+        components: Mapping[str, int],
+        category: str,
+        technique: str,
+        confidence: int = 80,
+        band: str | None = None,
+        barrier: str | None = None,
+        reference: str | None = None,
+    ) -> IncidentAnswer:
+        """Publish an incident as a signal; returns when it is durable in the node's log.
+
+        With a `reference` it is safe to call this again after an error.
+        """
+        incident = {
+            "text": text,
+            "components": dict(components),
+            "category": category,
+            "technique": technique,
+            "confidence": confidence,
+            "band": band,
+            "barrier": barrier,
+            "reference": reference,
+        }
+        return await self._open.post("v1/incidents", encode(incident), IncidentAnswer)
+
+    async def report_many(self, incidents: Iterable[Mapping[str, Any]]) -> list[BatchResult]:
+        """Publish many incidents, each a mapping with the fields of `report`; results in order.
+
+        One that can't be published has an `error` in its result and does not stop the others. A
+        malformed one raises ApiError, with the batches before its own published.
+        """
+        results: list[BatchResult] = []
+        for batch in _batches(incidents):
+            body = b'{"incidents":[' + b",".join(batch) + b"]}"
+            answer = await self._open.post("v1/incidents/batch", body, BatchAnswer)
+            results += answer.results
+        return results
+
+    async def retract(self, signal: str, reason: str) -> RetractAnswer:
+        """Withdraw an own signal everywhere, for one of the mesh's reasons."""
+        path = f"v1/signals/{_segment(signal)}/retract"
+        return await self._open.post(path, encode({"reason": reason}), RetractAnswer)
+
+    # --- reading
+
+    async def signals(
+        self,
+        *,
+        min_band: str | None = None,
+        category: str | None = None,
+        issuer: str | None = None,
+        status: str | None = None,
+        limit: int = 50,
+        cursor: int | None = None,
+    ) -> SignalsAnswer:
+        """Return one page of signals, newest first; hand its `next` in as `cursor` for the next."""
+        query = {
+            "min_band": min_band,
+            "category": category,
+            "issuer": issuer,
+            "status": status,
+            "limit": limit,
+            "cursor": cursor,
+        }
+        return await self._open.get("v1/signals", SignalsAnswer, query)
+
+    async def iter_signals(
+        self,
+        *,
+        min_band: str | None = None,
+        category: str | None = None,
+        issuer: str | None = None,
+        status: str | None = None,
+    ) -> AsyncIterator[SignalAnswer]:
+        """Yield all signals that match, newest first, page by page."""
+        cursor: int | None = None
+        while True:
+            page = await self.signals(
+                min_band=min_band,
+                category=category,
+                issuer=issuer,
+                status=status,
+                limit=500,
+                cursor=cursor,
+            )
+            for signal in page.signals:
+                yield signal
+            cursor = page.next
+            if cursor is None:
+                return
+
+    async def signal(self, signal: str) -> SignalAnswer:
+        """Return one signal."""
+        return await self._open.get(f"v1/signals/{_segment(signal)}", SignalAnswer)
+
+    async def proof(self, signal: str) -> ProofAnswer:
+        """Return everything that is needed to verify a signal elsewhere."""
+        return await self._open.get(f"v1/signals/{_segment(signal)}/proof", ProofAnswer)
+
+    async def refusals(self, *, issuer: str | None = None, limit: int = 50) -> list[RefusalAnswer]:
+        """Return peers' entries that did not hold, newest first."""
+        query = {"issuer": issuer, "limit": limit}
+        return (await self._open.get("v1/refusals", RefusalsAnswer, query)).refusals
+
+    async def peers(self) -> list[PeerAnswer]:
+        """Return how the node stands with every other member."""
+        return (await self._open.get("v1/peers", PeersAnswer)).peers
+
+    async def status(self) -> StatusAnswer:
+        """Return what the node is, holds and does."""
+        return await self._open.get("v1/status", StatusAnswer)
+
+    async def constraints(self) -> ConstraintsAnswer:
+        """Return the shared rules in force."""
+        return await self._open.get("v1/constraints", ConstraintsAnswer)
+
+    async def ready(self) -> ReadyAnswer:
+        """Return whether the node can serve, and if not, why."""
+        return await self._open.get("readyz", ReadyAnswer, also=503)
+
+    # --- the feed
+
+    async def feed(
+        self,
+        *,
+        min_band: str | None = None,
+        categories: Sequence[str] = (),
+        types: Sequence[str] = (),
+        after: int | None = None,
+    ) -> AsyncIterator[FeedItem]:
+        """Yield events as they happen, each once and in order, for ever.
+
+        `after` is the `seq` to go on behind: 0 for all that the node keeps, None for new ones only.
+        The first connection raises what any request raises; afterwards the feed reconnects until
+        the caller stops, and raises only what trying again can't mend (a token that was changed).
+        """
+        query = [("category", one) for one in categories] + [("type", one) for one in types]
+        if min_band is not None:
+            query.append(("min_band", min_band))
+        cursor, delay, connected = after, FIRST_DELAY_SECONDS, False
+        while True:
+            try:
+                async with aclosing(self._open.stream(query, cursor)) as events:
+                    async for event in events:
+                        connected, delay = True, FIRST_DELAY_SECONDS
+                        if event.event in ("dropped", "bye"):
+                            cursor = _number(event, "resume")
+                            break
+                        seq = _number(event, "seq")
+                        if event.event not in ("cursor", "gap") and seq <= (cursor or 0):
+                            continue  # yielded before the connection broke
+                        cursor = seq
+                        if event.event != "cursor":
+                            yield _item(event)
+            except NodeUnreachableError:
+                if not connected:
+                    raise
+            except ApiError as error:
+                if not connected or error.status < 500:
+                    raise
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects
+            delay = min(2 * delay, LAST_DELAY_SECONDS)
+
+    @property
+    def _open(self) -> Caller:
+        if self._caller is None:
+            raise RuntimeError("use NodeClient as `async with NodeClient(...) as node:`")
+        return self._caller
+
+
+def _batches(incidents: Iterable[Mapping[str, Any]]) -> Iterable[list[bytes]]:
+    batch: list[bytes] = []
+    size = 0
+    for incident in incidents:
+        one = encode(incident)
+        if batch and (len(batch) == BATCH_INCIDENTS or size + len(one) > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(one)
+        size += len(one) + 1
+    if batch:
+        yield batch
+
+
+def _segment(signal: str) -> str:
+    # An id is hex; anything else must not become another path.
+    if not (signal.isascii() and signal.isalnum()):
+        raise ApiError(404, "UnknownSignalError", "a signal's id is 64 hex digits", "")
+    return signal
+
+
+def _number(event: ServerEvent, name: str) -> int:
+    try:
+        value = json.loads(event.data)[name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise unexpected(f"a feed event of type {event.event[:40]!r} without {name}") from error
+    if not isinstance(value, int):
+        raise unexpected(f"a feed event of type {event.event[:40]!r} without {name}")
+    return value
+
+
+def _item(event: ServerEvent) -> FeedItem:
+    try:
+        return FeedItem.model_validate({"type": event.event, **json.loads(event.data)})
+    except (ValueError, TypeError) as error:  # ValidationError is a ValueError
+        raise unexpected(f"a feed event of type {event.event[:40]!r} out of form") from error

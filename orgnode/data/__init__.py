@@ -1,0 +1,1 @@
+"""Sample data of the package: `incidents.csv`, written for this project, for the demonstration."""

@@ -1,0 +1,355 @@
+"""The data directory: where everything of one node lives, and who may use it.
+
+    DIR/config.toml       settings
+    DIR/keys/             private keys (0700, files 0600)
+    DIR/card.note         this member's signed card
+    DIR/genesis.note      the mesh's signed genesis
+    DIR/fingerprint.key   the mesh's shared fingerprint key (0600)
+    DIR/token             bearer token of the local API (0600)
+    DIR/node.db           the store
+    DIR/lock              held by the running node
+    DIR/run.json          where the running node listens; removed when it stops
+
+Files are replaced atomically and synced, so a crash leaves the old one or the new one. A secret
+that others could read is refused, not quietly used: it may be theirs already.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from orgnode.errors import (
+    DataDirExistsError,
+    DataDirInUseError,
+    DataDirMissingError,
+    DataDirNotWritableError,
+    MissingFileError,
+    PermissionsTooOpenError,
+    SecretFormatError,
+)
+
+FINGERPRINT_KEY_BYTES = 32
+
+_PRIVATE_DIR = 0o700
+_PRIVATE_FILE = 0o600
+_PUBLIC_FILE = 0o644
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """Where the running node can be found: its process and the ports that it really listens on."""
+
+    pid: int
+    local_host: str
+    local_port: int
+    federation_port: int
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """The paths of one node's files, and the few operations on the directory as a whole."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """Settings, TOML."""
+        return self.path / "config.toml"
+
+    @property
+    def keys(self) -> Path:
+        """Directory of the private keys."""
+        return self.path / "keys"
+
+    @property
+    def card(self) -> Path:
+        """This member's card, a signed note."""
+        return self.path / "card.note"
+
+    @property
+    def genesis(self) -> Path:
+        """The genesis of the mesh, a note signed by all founders."""
+        return self.path / "genesis.note"
+
+    @property
+    def fingerprint_key(self) -> Path:
+        """The mesh's shared fingerprint key, hex, secret."""
+        return self.path / "fingerprint.key"
+
+    @property
+    def token(self) -> Path:
+        """The local API's bearer token, secret."""
+        return self.path / "token"
+
+    @property
+    def database(self) -> Path:
+        """The store's SQLite database."""
+        return self.path / "node.db"
+
+    @property
+    def lock_file(self) -> Path:
+        """The file whose lock the running node holds."""
+        return self.path / "lock"
+
+    @property
+    def run_file(self) -> Path:
+        """Where the running node listens, JSON."""
+        return self.path / "run.json"
+
+    def create(self) -> None:
+        """Make the directory (0700) and `keys/`, for a new node.
+
+        :raises DataDirExistsError: there are keys in it already.
+        :raises DataDirNotWritableError: it can't be made or written to.
+        """
+        if self.keys.is_dir() and any(self.keys.iterdir()):
+            raise DataDirExistsError(
+                f"{self.path} already holds a node",
+                hint="choose another --data-dir, or remove this one if you are sure",
+            )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=_PRIVATE_DIR)
+            self.keys.mkdir(exist_ok=True, mode=_PRIVATE_DIR)
+            self.keys.chmod(
+                _PRIVATE_DIR
+            )  # mkdir's mode is cut by the umask and skipped if it exists
+        except OSError as error:
+            raise self._not_writable(error) from error
+        self.check_writable()
+
+    def check_exists(self) -> None:
+        """Check that a node was set up here.
+
+        :raises DataDirMissingError: there is no such directory, or no node in it.
+        """
+        if not self.config.is_file() and not self.keys.is_dir():
+            raise DataDirMissingError(
+                f"there is no node in {self.path}",
+                hint="set one up with `orgnode init`, or name its directory with --data-dir",
+            )
+
+    def check_writable(self) -> None:
+        """Check that files can be made here, by making one.
+
+        :raises DataDirMissingError: the directory does not exist.
+        :raises DataDirNotWritableError: it can't be written to.
+        """
+        try:
+            with tempfile.TemporaryFile(dir=self.path) as probe:
+                probe.write(b"\0")
+        except FileNotFoundError as error:
+            raise DataDirMissingError(
+                f"there is no directory {self.path}",
+                hint="set a node up with `orgnode init`, or name its directory with --data-dir",
+            ) from error
+        except OSError as error:
+            raise self._not_writable(error) from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the directory for this process; the system lets go of it however the process ends.
+
+        :raises DataDirInUseError: another process holds it.
+        :raises DataDirNotWritableError: the lock file can't be written.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        try:
+            fd = os.open(self.lock_file, flags, _PRIVATE_FILE)
+        except FileNotFoundError as error:
+            raise DataDirMissingError(
+                f"there is no directory {self.path}", hint="set a node up with `orgnode init`"
+            ) from error
+        except OSError as error:
+            raise self._not_writable(error) from error
+        try:
+            try:
+                _lock_exclusively(fd)
+            except BlockingIOError as error:
+                holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+                who = f" (process {holder})" if holder.isdigit() else ""
+                raise DataDirInUseError(
+                    f"another process{who} runs on {self.path}",
+                    hint="stop that one first, or give this node a data directory of its own",
+                ) from error
+            # The number is for the message above only; the lock itself is the kernel's.
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(fd)
+
+    # --- secrets
+
+    def create_token(self) -> str:
+        """Make and store a new bearer token (256 random bits); returns it."""
+        token = secrets.token_urlsafe(32)
+        write_file(self.token, token.encode() + b"\n", private=True)
+        return token
+
+    def read_token(self) -> str:
+        """Return the local API's bearer token.
+
+        :raises MissingFileError, PermissionsTooOpenError, SecretFormatError: see there.
+        """
+        text = read_file(self.token, private=True).decode("ascii", "replace").strip()
+        if _TOKEN.fullmatch(text) is None:
+            raise SecretFormatError(
+                f"{self.token} does not hold a token (32 to 128 characters of A-Z a-z 0-9 _ -)",
+                hint="delete the file and start the node: it makes a new token",
+            )
+        return text
+
+    def write_fingerprint_key(self, key: bytes) -> None:
+        """Store the mesh's shared fingerprint key (32 bytes)."""
+        if len(key) != FINGERPRINT_KEY_BYTES:
+            raise SecretFormatError(
+                f"a fingerprint key is {FINGERPRINT_KEY_BYTES} bytes, this one is {len(key)}",
+                hint="ask a founder of the mesh for the key file",
+            )
+        write_file(self.fingerprint_key, key.hex().encode() + b"\n", private=True)
+
+    def read_fingerprint_key(self) -> bytes:
+        """Return the mesh's shared fingerprint key (32 bytes).
+
+        :raises MissingFileError, PermissionsTooOpenError, SecretFormatError: see there.
+        """
+        text = read_file(self.fingerprint_key, private=True).decode("ascii", "replace").strip()
+        if re.fullmatch(rf"[0-9a-f]{{{2 * FINGERPRINT_KEY_BYTES}}}", text) is None:
+            raise SecretFormatError(
+                f"{self.fingerprint_key} does not hold {2 * FINGERPRINT_KEY_BYTES} hex digits",
+                hint="ask a founder of the mesh for the key file",
+            )
+        return bytes.fromhex(text)
+
+    # --- the running node
+
+    def write_run(self, info: RunInfo) -> None:
+        """Say where this node listens."""
+        write_file(self.run_file, json.dumps(asdict(info)).encode() + b"\n", private=True)
+
+    def read_run(self) -> RunInfo | None:
+        """Where the node listens; None when none runs (a file left by a crash is no node)."""
+        try:
+            fields = json.loads(self.run_file.read_bytes())
+            info = RunInfo(
+                pid=int(fields["pid"]),
+                local_host=str(fields["local_host"]),
+                local_port=int(fields["local_port"]),
+                federation_port=int(fields["federation_port"]),
+            )
+            return info if self.in_use() else None
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, KeyError, TypeError):
+            return None  # half-known is as good as unknown: the caller falls back to the settings
+
+    def remove_run(self) -> None:
+        """Forget where this node listened, at its end."""
+        self.run_file.unlink(missing_ok=True)
+
+    def in_use(self) -> bool:
+        """Whether a process holds the lock at this moment."""
+        try:
+            fd = os.open(self.lock_file, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+    def _not_writable(self, error: OSError) -> DataDirNotWritableError:
+        return DataDirNotWritableError(
+            f"cannot write to {self.path}: {error.strerror or type(error).__name__}",
+            hint="check its owner and permissions, that its disk is not full or mounted read-only, "
+            "or choose another --data-dir",
+        )
+
+
+def _lock_exclusively(fd: int) -> None:
+    """Take the lock, or BlockingIOError. `in_use` holds it only for a moment: so try again."""
+    for pause in (0.02, 0.05, 0.1, None):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if pause is None:
+                raise
+            time.sleep(pause)
+        else:
+            return
+
+
+def write_file(path: Path, data: bytes, *, private: bool) -> None:
+    """Replace a file's content atomically and durably; a private one is 0600 from its first byte.
+
+    :raises DataDirNotWritableError: the directory can't be written to.
+    """
+    try:
+        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # 0600
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fchmod(file.fileno(), _PRIVATE_FILE if private else _PUBLIC_FILE)
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        sync_directory(path.parent)
+    except OSError as error:
+        raise DataDirNotWritableError(
+            f"cannot write {path}: {error.strerror or type(error).__name__}",
+            hint="check the directory's owner and permissions, and that its disk is not full",
+        ) from error
+
+
+def read_file(path: Path, *, private: bool = False) -> bytes:
+    """Return a file's bytes; a private one must not be open to others.
+
+    :raises MissingFileError: it isn't there, or can't be read by this user.
+    :raises PermissionsTooOpenError: it is private and others may read or write it.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if private and mode & 0o077:
+                raise PermissionsTooOpenError(
+                    f"{path} can be used by other users of this machine (mode {mode:04o})",
+                    hint=f"run `chmod 600 {path}`; if others may have read it, replace the secret",
+                )
+            return file.read()
+    except FileNotFoundError as error:
+        raise MissingFileError(
+            f"{path} is missing",
+            hint="set the node up with `orgnode init`, or restore the file from a backup",
+        ) from error
+    except OSError as error:
+        raise MissingFileError(
+            f"cannot read {path}: {error.strerror or type(error).__name__}",
+            hint="check the file's owner and permissions",
+        ) from error
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable: syncing a new file does not sync its name."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

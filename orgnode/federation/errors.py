@@ -1,0 +1,70 @@
+"""What can go wrong between two organizations' nodes, named for the condition.
+
+No message holds content of an entry or a body: sizes, statuses and names only.
+"""
+
+from __future__ import annotations
+
+from orgnode.errors import OrgnodeError
+
+
+class FederationError(OrgnodeError):
+    """The root of everything that the federation side raises."""
+
+
+class ListenError(FederationError):
+    """The federation server cannot listen on the configured host."""
+
+
+class PortInUseError(ListenError):
+    """Another process, perhaps this organization's own node, listens on the federation port."""
+
+
+class PeerError(FederationError):
+    """A peer did not do what was asked of it. Nothing that it sent was used; ask again later."""
+
+
+class PeerUnreachableError(PeerError):
+    """No connection to the peer could be made, or it broke before the answer was whole."""
+
+
+class WrongPeerError(PeerError):
+    """Whoever answers at the peer's endpoint does not hold the key that the member card pins."""
+
+
+class PeerTimeoutError(PeerError):
+    """The peer did not give a whole answer before the deadline (silence, or a trickle of bytes)."""
+
+
+class PeerAnswerError(PeerError):
+    """The peer's answer is not what the protocol allows: status, size, encoding or form.
+
+    `status` is the HTTP status, `told` the name of the error that the peer reported, if any.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str = "", status: int = 200, told: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+        self.told = told
+
+
+class AnswerTooLargeError(PeerAnswerError):
+    """The peer sends more bytes than the largest true answer could have."""
+
+
+class EncodedAnswerError(PeerAnswerError):
+    """The peer compressed its answer, which this node never asks for (decompression bomb)."""
+
+
+class NotYourLogError(FederationError):
+    """A member announced a log that is not its own; only the owner speaks for a log."""
+
+
+class AnnouncementError(FederationError):
+    """An announcement does not fit together: its checkpoint, start and entries disagree."""
+
+
+class SuspendedPeerError(FederationError):
+    """The owner of this log provably showed two histories; its entries are not followed."""

@@ -1,0 +1,72 @@
+"""Deadlines, caps and quotas of the federation side, in one place and all adjustable.
+
+aiohttp by itself leaves partial headers, partial bodies and idle connections open for more than
+half an hour, so each phase of an exchange has a deadline of its own here. All times are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * 1024
+
+# A single entry (65,535 bytes) with its body always fits into one announcement of this size; what
+# does not fit any more is left for the peer to pull.
+MAX_ANNOUNCEMENT_BYTES = 4 * MIB
+
+
+@dataclass(frozen=True)
+class ServerLimits:
+    """What one peer may ask of the federation server.
+
+    `handshake`: until TLS stands. `header`: from the first byte of a request to the end of its
+    headers. `exchange`: from there until the answer has been handed over, so it covers slow bodies
+    and slow readers. `idle`: between two requests of a connection. `in_flight`: requests of one
+    member at a time. `connections`: open connections of one member.
+    """
+
+    handshake: float = 10.0
+    header: float = 10.0
+    exchange: float = 60.0
+    idle: float = 120.0
+    linger: float = 1.0
+    max_body: int = MAX_ANNOUNCEMENT_BYTES
+    max_header: int = 8 * KIB
+    max_headers: int = 64
+    in_flight: int = 16
+    connections: int = 32
+
+
+@dataclass(frozen=True)
+class ClientLimits:
+    """What this node grants a peer that it asks.
+
+    `short` is the total deadline of small answers (ping, checkpoint), `long` the one of bundles,
+    bodies, tiles and announcements. `idle` is how long an unused connection is kept; it is shorter
+    than the server's, so that the asker closes first and no request meets a connection that is
+    just closing.
+    """
+
+    short: float = 10.0
+    long: float = 60.0
+    idle: float = 75.0
+    connections: int = 6
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """How often peers are asked, and how long a failing one is left alone.
+
+    Polls are `poll[0]`..`poll[1]` apart at random. After failures the pause grows from `backoff`
+    by doubling to `backoff_cap`, with full jitter in its upper half. `patience` is how long an
+    announcement waits for a pull of the same log that is under way. Missing bodies are asked for
+    again at most `body_attempts` times, the first time after `body_pause`, doubling.
+    """
+
+    poll: tuple[float, float] = (1.0, 5.0)
+    backoff: float = 0.25
+    backoff_cap: float = 60.0
+    patience: float = 2.0
+    body_attempts: int = 8
+    body_pause: float = 5.0

@@ -1,0 +1,232 @@
+"""From an incident to a published signal, and back out again: report and retract.
+
+The incident's text becomes a token, its component scores become commitments and a proof in a worker
+process, and both are sealed in the vault in the same commit that appends the signal: there is never
+a published signal whose openings are lost, nor a vault row without its signal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from mesh.days import Day
+from mesh.entry import Kind
+from mesh.fingerprint import exact_token
+from mesh.genesis import Mesh
+from mesh.retraction import compose_retraction, parse_retraction
+from mesh.signal import SignalDraft, parse_signal
+from orgnode.errors import OrgnodeError
+from orgnode.incidents import IncidentInput, Published
+from orgnode.metrics import Metrics
+from orgnode.ownlog import Draft, OwnLog
+from orgnode.store import (
+    DuplicateReferenceError,
+    KnownReference,
+    SealedIncident,
+    SignalRecord,
+    SignalStatus,
+    Store,
+)
+from orgnode.vault import Incident, Vault
+from orgnode.workers import Workers
+
+
+class UnknownSignalError(OrgnodeError):
+    """No signal with this id is known at this node."""
+
+
+class NotYourSignalError(OrgnodeError):
+    """Only a signal's issuer can retract it."""
+
+
+class NotLiveError(OrgnodeError):
+    """The signal was retracted or has expired: there is nothing left to withdraw."""
+
+
+class Publisher:
+    """Reports incidents and retracts signals for one organization. Any task may call it."""
+
+    def __init__(
+        self,
+        *,
+        mesh: Mesh,
+        name: str,
+        fingerprint_key: bytes,
+        store: Store,
+        vault: Vault,
+        own_log: OwnLog,
+        workers: Workers,
+        expiry_days: int,
+        today: Callable[[], Day],
+        metrics: Metrics,
+    ) -> None:
+        self._mesh = mesh
+        self._name = name
+        self._fingerprint_key = fingerprint_key
+        self._store = store
+        self._vault = vault
+        self._own_log = own_log
+        self._workers = workers
+        self._expiry_days = min(expiry_days, mesh.constraints.max_expiry_days)
+        self._today = today
+        self._metrics = metrics
+        self._in_flight: dict[str, asyncio.Task[Published]] = {}
+        self._retracting: set[str] = set()
+
+    async def report(self, incident: IncidentInput) -> Published:
+        """Publish one incident as a signal; returns when it is durable in the own log.
+
+        With a `reference`, reporting the same incident again returns the first answer, marked
+        `duplicate`.
+
+        :raises MeshError, ProofsError: the incident can't be published as it is (a component out of
+            range, a claimed band above the total, no band reached, an unknown category, no text).
+        :raises WorkerDiedError, LogClosedError, StoreError: nothing was published; report it again.
+        """
+        started = time.perf_counter()
+        if incident.reference is None:
+            published = await self._publish(incident)
+        else:
+            published = await self._once(incident.reference, incident)
+        if not published.duplicate:
+            self._metrics.published.labels(published.band).inc()
+            self._metrics.publish_seconds.observe(time.perf_counter() - started)
+        return published
+
+    async def retract(self, entry_id: str, reason: str) -> Published:
+        """Withdraw an own signal; returns the retraction's place in the log when it is durable.
+
+        :raises UnknownSignalError, NotYourSignalError, NotLiveError: see there.
+        :raises MeshError: the reason is none of the known ones.
+        :raises LogClosedError, StoreError: nothing was retracted; try again.
+        """
+        signal = self._own_live_signal(entry_id)
+        body = compose_retraction(entry_id, reason)
+        self._retracting.add(entry_id)
+        try:
+            appended = await self._own_log.append(
+                Draft(
+                    kind=Kind.RETRACTION,
+                    # It has to outlive what it withdraws.
+                    expires=Day(max(signal.expires, self._today() + 1)),
+                    body=body,
+                    retraction=parse_retraction(body),
+                )
+            )
+        finally:
+            self._retracting.discard(entry_id)
+        self._metrics.retracted.inc()
+        return Published(
+            incident_id="",
+            entry_id=appended.entry_id,
+            index=appended.index,
+            band=signal.band,
+            checkpoint_size=appended.size,
+        )
+
+    def _own_live_signal(self, entry_id: str) -> SignalRecord:
+        signal = self._store.signal(entry_id)
+        if signal is None:
+            raise UnknownSignalError(
+                f"no signal {entry_id} is known here", hint="list them with `orgnode signals`"
+            )
+        if not signal.own:
+            raise NotYourSignalError(
+                f"{signal.issuer} published this signal; only {signal.issuer} can retract it",
+                hint="ask them to",
+            )
+        if signal.status is not SignalStatus.LIVE or entry_id in self._retracting:
+            state = "being retracted" if entry_id in self._retracting else signal.status
+            raise NotLiveError(f"the signal is {state} already", hint="nothing is left to do")
+        return signal
+
+    async def _once(self, reference: str, incident: IncidentInput) -> Published:
+        """Publish, unless this reference was published before or is just being published."""
+        running = self._in_flight.get(reference)
+        if running is not None:
+            return (await asyncio.shield(running)).as_duplicate()
+        known = self._vault.find(reference)
+        if known is not None:
+            return self._published_before(known)
+        # A task of its own: if the caller goes away, the publication still ends one way or the
+        # other, and until then it stays visible here.
+        task = asyncio.create_task(self._publish(incident))
+        self._in_flight[reference] = task
+        task.add_done_callback(lambda _: self._in_flight.pop(reference, None))
+        try:
+            return await asyncio.shield(task)
+        except DuplicateReferenceError:
+            known = self._vault.find(reference)
+            if known is None:
+                raise
+            return self._published_before(known)
+
+    def _published_before(self, known: KnownReference) -> Published:
+        signal = self._store.signal(known.entry_id) if known.entry_id else None
+        if signal is None:
+            raise UnknownSignalError(
+                "this reference was used for an incident whose signal is not in the store",
+                hint="run `orgnode log verify`; to publish anyway, use another reference",
+            )
+        return Published(
+            incident_id=known.incident_id,
+            entry_id=signal.id,
+            index=signal.index,
+            band=signal.band,
+            checkpoint_size=self._store.state(self._name).size,
+            duplicate=True,
+        )
+
+    async def _publish(self, incident: IncidentInput) -> Published:
+        today = self._today()
+        constraints = self._mesh.constraints
+        draft = SignalDraft(
+            category=incident.category,
+            technique=incident.technique,
+            tokens=(exact_token(self._fingerprint_key, incident.text),),
+            components=incident.components,
+            confidence=incident.confidence,
+            band=None if incident.band is None else constraints.band(incident.band).level,
+            barrier=incident.barrier,
+        )
+        salt, composed = await self._workers.compose(self._name, draft)
+        incident_id = self._vault.new_id()
+
+        def seal(entry_id: str) -> SealedIncident:
+            return self._vault.seal(
+                Incident(
+                    id=incident_id,
+                    text=incident.text,
+                    components=incident.components,
+                    blindings=composed.blindings,
+                    salt=salt,
+                    category=incident.category,
+                    technique=incident.technique,
+                    confidence=incident.confidence,
+                    barrier=incident.barrier,
+                    entry_id=entry_id,
+                    day=today,
+                ),
+                incident.reference,
+            )
+
+        appended = await self._own_log.append(
+            Draft(
+                kind=Kind.SIGNAL,
+                expires=Day(today + self._expiry_days),
+                body=composed.body,
+                salt=salt,
+                signal=parse_signal(composed.body),
+                seal=seal,
+            )
+        )
+        return Published(
+            incident_id=incident_id,
+            entry_id=appended.entry_id,
+            index=appended.index,
+            band=composed.band.name,
+            checkpoint_size=appended.size,
+        )
+

@@ -1,0 +1,73 @@
+"""Where a node keeps what must outlive it: logs, signals, feed, vault rows.
+
+`Store` is the interface, `SqliteStore` the embedded implementation:
+
+    store = SqliteStore.open(path, name="acme.example", mesh_id=mesh.mesh_id)
+"""
+
+from orgnode.store.errors import (
+    DuplicateReferenceError,
+    ForeignDatabaseError,
+    NewerSchemaError,
+    SecondRootError,
+    StoreBusyError,
+    StoreClosedError,
+    StoreConflictError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreRangeError,
+    StoreReadOnlyError,
+)
+from orgnode.store.interface import LogStore, SignalStore, Store, VaultStore
+from orgnode.store.records import (
+    EVENT_TYPES,
+    CheckpointRecord,
+    Counts,
+    DeferredRow,
+    EntryRecord,
+    EventType,
+    FeedEvent,
+    FeedFilter,
+    KnownReference,
+    LogRow,
+    SealedIncident,
+    SignalFilter,
+    SignalRecord,
+    SignalStatus,
+)
+from orgnode.store.sqlite import SqliteStore
+
+__all__ = [
+    "EVENT_TYPES",
+    "CheckpointRecord",
+    "Counts",
+    "DeferredRow",
+    "DuplicateReferenceError",
+    "EntryRecord",
+    "EventType",
+    "FeedEvent",
+    "FeedFilter",
+    "ForeignDatabaseError",
+    "KnownReference",
+    "LogRow",
+    "LogStore",
+    "NewerSchemaError",
+    "SealedIncident",
+    "SecondRootError",
+    "SignalFilter",
+    "SignalRecord",
+    "SignalStatus",
+    "SignalStore",
+    "SqliteStore",
+    "Store",
+    "StoreBusyError",
+    "StoreClosedError",
+    "StoreConflictError",
+    "StoreDamagedError",
+    "StoreError",
+    "StoreFullError",
+    "StoreRangeError",
+    "StoreReadOnlyError",
+    "VaultStore",
+]

@@ -1,0 +1,1 @@
+"""Numbered SQL scripts that bring a database from one schema version to the next."""

@@ -1,0 +1,333 @@
+"""The embedded store: SQLite in WAL mode, one writer thread, reads inline.
+
+Reads run on a connection of the calling thread and take microseconds to milliseconds, so an event
+loop may call them directly; writes go to the writer thread and are awaited. SQL lives in modules by
+subject (`appending`, `effects`, `tree`, `log_reads`, `signal_reads`, `vault_rows`), joined here to
+connections.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from mesh.days import Day
+from mesh.follower import FollowerState
+from mesh.wire import BodyAnswer
+from orgnode.store import appending, effects, log_reads, signal_reads, vault_rows
+from orgnode.store.errors import ForeignDatabaseError, StoreClosedError, from_sqlite
+from orgnode.store.records import (
+    CheckpointRecord,
+    Counts,
+    DeferredRow,
+    EntryRecord,
+    FeedEvent,
+    FeedFilter,
+    KnownReference,
+    LogRow,
+    SealedIncident,
+    SignalFilter,
+    SignalRecord,
+)
+from orgnode.store.schema import open_reader, open_writer
+from orgnode.store.writer import Writer
+from proofs.merkle import NodeAddress
+
+T = TypeVar("T")
+
+_EXPIRE_BATCH = 500
+"""Bodies erased in one commit: a whole day's worth at once would hold up other writes."""
+
+
+class SqliteStore:
+    """A `Store` in one SQLite file. Use `SqliteStore.open`, and `close` at the end."""
+
+    def __init__(
+        self, path: Path, name: str, writer: sqlite3.Connection, clock: Callable[[], float]
+    ) -> None:
+        self._path = path
+        self._name = name
+        self._clock = clock
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._readers_lock = threading.Lock()
+        self._closed = False
+        self._writer = Writer(writer)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        name: str,
+        mesh_id: str = "",
+        clock: Callable[[], float] = time.time,
+    ) -> Self:
+        """Open the database of the member called `name`, making or migrating it as needed.
+
+        `mesh_id` guards against the database of another mesh; `clock` gives the time of receipt, in
+        seconds since 1970-01-01 UTC.
+
+        :raises NewerSchemaError, ForeignDatabaseError, StoreReadOnlyError, StoreError: see there.
+        """
+        try:
+            writer = open_writer(path)
+        except sqlite3.Error as error:
+            raise from_sqlite(error) from error
+        try:
+            _check_owner(writer, path, name, mesh_id)
+        except BaseException:
+            writer.close()
+            raise
+        return cls(path, name, writer, clock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what was accepted, and close every connection. Blocks until it is done."""
+        self._writer.close()
+        with self._readers_lock:
+            self._closed = True
+            for reader in self._readers:
+                reader.close()
+            self._readers.clear()
+
+    def pending(self) -> int:
+        """How many writes wait for the disk."""
+        return self._writer.pending()
+
+    # --- logs: writes
+
+    async def commit_segment(
+        self,
+        log: str,
+        expected_size: int,
+        rows: Sequence[LogRow],
+        state: FollowerState,
+        vaulted: Sequence[SealedIncident] = (),
+    ) -> int:
+        """See `LogStore.commit_segment`."""
+        return await self._writer.write(
+            lambda connection: appending.commit_segment(
+                connection, self._clock(), log, expected_size, rows, state, vaulted
+            ),
+            # What a retraction withdraws is erased with it.
+            erases=any(row.retracts is not None for row in rows),
+        )
+
+    async def save_state(self, log: str, state: FollowerState) -> int:
+        """See `LogStore.save_state`."""
+        return await self._writer.write(
+            lambda connection: appending.save_state(connection, self._clock(), log, state)
+        )
+
+    async def resolve_deferred(self, log: str, rows: Sequence[LogRow]) -> int:
+        """See `LogStore.resolve_deferred`."""
+        return await self._writer.write(
+            lambda connection: appending.resolve_deferred(connection, self._clock(), log, rows),
+            # A signal may turn out to have been retracted, a deferred body to be worthless.
+            erases=True,
+        )
+
+    async def erase_body(self, log: str, index: int) -> bool:
+        """See `LogStore.erase_body`."""
+        return await self._writer.write(
+            lambda connection: effects.erase_entry(connection, log, index), erases=True
+        )
+
+    async def expire(self, today: Day) -> int:
+        """See `LogStore.expire`."""
+        total = 0
+        while True:
+            erased = await self._writer.write(
+                lambda connection: effects.expire(connection, today, _EXPIRE_BATCH),
+                erases=True,
+            )
+            total += erased
+            if erased < _EXPIRE_BATCH:
+                return total
+
+    # --- logs: reads
+
+    def logs(self) -> list[str]:
+        """See `LogStore.logs`."""
+        return self._read(log_reads.logs)
+
+    def state(self, log: str) -> FollowerState:
+        """See `LogStore.state`."""
+        return self._read(lambda c: log_reads.state(c, log))
+
+    def entries(self, log: str, start: int, end: int) -> list[bytes]:
+        """See `LogStore.entries`."""
+        return self._read(lambda c: log_reads.entries(c, log, start, end))
+
+    def bodies(self, log: str, start: int, end: int) -> list[BodyAnswer]:
+        """See `LogStore.bodies`."""
+        return self._read(lambda c: log_reads.bodies(c, log, start, end))
+
+    def leaves(self, log: str, start: int, end: int) -> list[bytes]:
+        """See `LogStore.leaves`."""
+        return self._read(lambda c: log_reads.leaves(c, log, start, end))
+
+    def nodes(self, log: str, addresses: Sequence[NodeAddress]) -> list[bytes]:
+        """See `LogStore.nodes`."""
+        return self._read(lambda c: log_reads.nodes(c, log, addresses))
+
+    def checkpoint(self, log: str) -> bytes | None:
+        """See `LogStore.checkpoint`."""
+        return self._read(lambda c: log_reads.checkpoint(c, log))
+
+    def checkpoints(self, log: str, limit: int = 100) -> list[CheckpointRecord]:
+        """See `LogStore.checkpoints`."""
+        return self._read(lambda c: log_reads.checkpoints(c, log, limit))
+
+    def records(self, log: str, start: int, end: int) -> list[EntryRecord]:
+        """See `LogStore.records`."""
+        return self._read(lambda c: log_reads.records(c, log, start, end))
+
+    def deferred(self, log: str, error: str | None = None, limit: int = 256) -> list[DeferredRow]:
+        """See `LogStore.deferred`."""
+        return self._read(lambda c: log_reads.deferred(c, log, error, limit))
+
+    def refusals(self, log: str | None = None, limit: int = 100) -> list[EntryRecord]:
+        """See `LogStore.refusals`."""
+        return self._read(lambda c: log_reads.refusals(c, log, limit))
+
+    def counts(self) -> Counts:
+        """See `LogStore.counts`."""
+        return self._read(log_reads.counts)
+
+    # --- signals and feed
+
+    def holds_signal(self, log: str, entry_id: str) -> bool:
+        """See `SignalStore.holds_signal`."""
+        return self._read(lambda c: signal_reads.holds_signal(c, log, entry_id))
+
+    def holds_entry(self, log: str, entry_id: str) -> bool:
+        """See `SignalStore.holds_entry`."""
+        return self._read(lambda c: signal_reads.holds_entry(c, log, entry_id))
+
+    def signal(self, entry_id: str) -> SignalRecord | None:
+        """See `SignalStore.signal`."""
+        return self._read(lambda c: signal_reads.signal(c, self._name, entry_id))
+
+    def signals(
+        self, wanted: SignalFilter, before: int | None = None, limit: int = 100
+    ) -> list[SignalRecord]:
+        """See `SignalStore.signals`."""
+        return self._read(lambda c: signal_reads.signals(c, self._name, wanted, before, limit))
+
+    def events(self, after: int, wanted: FeedFilter, limit: int = 1_000) -> list[FeedEvent]:
+        """See `SignalStore.events`."""
+        return self._read(lambda c: signal_reads.events(c, self._name, after, wanted, limit))
+
+    def first_seq(self) -> int:
+        """See `SignalStore.first_seq`."""
+        return self._read(signal_reads.first_seq)
+
+    def last_seq(self) -> int:
+        """See `SignalStore.last_seq`."""
+        return self._read(effects.last_seq)
+
+    async def trim_events(self, before: int) -> int:
+        """See `SignalStore.trim_events`."""
+        return await self._writer.write(
+            lambda c: c.execute("DELETE FROM event WHERE seq < ?", (before,)).rowcount
+        )
+
+    # --- vault
+
+    async def vault_put(self, incident: SealedIncident) -> None:
+        """See `VaultStore.vault_put`."""
+        await self._writer.write(lambda c: vault_rows.put(c, incident))
+
+    def vault_get(self, incident_id: str) -> SealedIncident | None:
+        """See `VaultStore.vault_get`."""
+        return self._read(lambda c: vault_rows.get(c, incident_id))
+
+    def vault_find(self, reference_mac: bytes) -> KnownReference | None:
+        """See `VaultStore.vault_find`."""
+        return self._read(lambda c: vault_rows.find(c, reference_mac))
+
+    async def vault_erase(self, incident_id: str) -> bool:
+        """See `VaultStore.vault_erase`."""
+        return await self._writer.write(lambda c: vault_rows.erase(c, incident_id), erases=True)
+
+    async def vault_expire(self, today: Day) -> int:
+        """See `VaultStore.vault_expire`."""
+        return await self._writer.write(lambda c: vault_rows.expire(c, today), erases=True)
+
+    def vault_count(self) -> int:
+        """See `VaultStore.vault_count`."""
+        return self._read(vault_rows.count)
+
+    # --- small values
+
+    async def set_meta(self, key: str, value: bytes) -> None:
+        """See `Store.set_meta`."""
+        await self._writer.write(lambda c: _set_meta(c, key, value))
+
+    def meta(self, key: str) -> bytes | None:
+        """See `Store.meta`."""
+        return self._read(lambda c: _meta(c, key))
+
+    def _read(self, run: Callable[[sqlite3.Connection], T]) -> T:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        try:
+            if connection is None or self._closed:
+                connection = self._open_reader()
+            return run(connection)
+        except sqlite3.Error as error:
+            raise from_sqlite(error) from error
+
+    def _open_reader(self) -> sqlite3.Connection:
+        with self._readers_lock:
+            if self._closed:
+                raise StoreClosedError("the store is closed", hint="the node is shutting down")
+            connection = open_reader(self._path)
+            self._readers.append(connection)
+        self._local.connection = connection
+        return connection
+
+
+def _check_owner(connection: sqlite3.Connection, path: Path, name: str, mesh_id: str) -> None:
+    for key, value, what in (
+        ("owner.name", name, "member"),
+        ("owner.mesh", mesh_id, "mesh"),
+    ):
+        known = _meta(connection, key)
+        if known is None:
+            if value:
+                _set_meta(connection, key, value.encode())
+        elif value and known.decode() != value:
+            raise ForeignDatabaseError(
+                f"{path} belongs to the {what} {known.decode()}, not to {value}",
+                hint="name the data directory that belongs to this member and mesh",
+            )
+
+
+def _set_meta(connection: sqlite3.Connection, key: str, value: bytes) -> None:
+    connection.execute(
+        "INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (key, value),
+    )
+
+
+def _meta(connection: sqlite3.Connection, key: str) -> bytes | None:
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    value: bytes | None = None if row is None else row[0]
+    return value

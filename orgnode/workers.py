@@ -1,0 +1,107 @@
+"""Where the node's heavy arithmetic runs: worker processes for proofs, a thread for small checks.
+
+The pool is made of spawned processes that start when first needed, so that a node that only listens
+stays small. A worker that dies (killed by the system, say) costs its own call one retry in a fresh
+pool and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import ParamSpec, TypeVar
+
+import structlog
+
+from mesh.signal import ComposedSignal, SignalDraft
+from orgnode import proving
+from orgnode.errors import OrgnodeError
+from proofs.errors import ProofsError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+# A batch below this size is done sooner in a thread of this process than a pipe away.
+SMALL_BATCH = 24
+
+
+class WorkerDiedError(OrgnodeError):
+    """A worker process died twice over one call; the call had no effect and may be made again."""
+
+
+class Workers:
+    """Runs proofs off the event loop.
+
+    `processes` is the number of worker processes (at least 1); `genesis` the signed genesis note
+    that each of them loads.
+    """
+
+    def __init__(self, processes: int, genesis: bytes) -> None:
+        self._processes = max(1, processes)
+        self._genesis = genesis
+        self._pool: ProcessPoolExecutor | None = None
+        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="check")
+
+    async def compose(self, issuer: str, draft: SignalDraft) -> tuple[bytes, ComposedSignal]:
+        """Make a signal's salt and body, with fresh randomness; raises what `compose_signal` raises."""
+        salt, entropy = os.urandom(32), os.urandom(64)
+        composed = await self._in_pool(proving.compose, issuer, draft, salt, entropy)
+        return salt, composed
+
+    async def verify(self, claims: Sequence[proving.Claim]) -> list[ProofsError | None]:
+        """Verify severity proofs in one batch, or one batch a process; verdicts in the claims' order."""
+        if not claims:
+            return []
+        if len(claims) < SMALL_BATCH:
+            return await self.run(proving.verify, claims, os.urandom(32))
+        share = -(-len(claims) // self._processes)
+        parts = [claims[i : i + share] for i in range(0, len(claims), share)]
+        done = await asyncio.gather(
+            *(self._in_pool(proving.verify, part, os.urandom(32)) for part in parts)
+        )
+        return [verdict for part in done for verdict in part]
+
+    async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a short blocking function in a thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: fn(*args, **kwargs))
+
+    async def _in_pool(self, fn: Callable[..., T], *args: object) -> T:
+        loop = asyncio.get_running_loop()
+        for attempt in (1, 2):
+            pool = self._pool
+            if pool is None:
+                pool = self._pool = ProcessPoolExecutor(
+                    self._processes,
+                    mp_context=get_context("spawn"),
+                    initializer=proving.start,
+                    initargs=(self._genesis,),
+                )
+            try:
+                return await loop.run_in_executor(pool, fn, *args)
+            except BrokenProcessPool:
+                log.warning("workers.died", attempt=attempt)
+                if self._pool is pool:  # the first to notice replaces it
+                    self._pool = None
+                    pool.shutdown(wait=False, cancel_futures=True)
+        raise WorkerDiedError(
+            "a worker process died twice while it handled one call",
+            hint="look for the out-of-memory killer in the system log; lower prove_workers",
+        )
+
+    async def warm(self) -> None:
+        """Start one worker now, so that the first incident does not wait for an interpreter."""
+        await self._in_pool(proving.verify, (), b"\0" * 32)
+
+    async def close(self) -> None:
+        """Let running calls finish and end the workers."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            await asyncio.to_thread(pool.shutdown, True, cancel_futures=True)
+        self._threads.shutdown(wait=True)

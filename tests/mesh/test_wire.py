@@ -1,0 +1,134 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mesh.errors import SaltLengthError
+from mesh.wire import (
+    ERASED,
+    MAX_ANNOUNCED,
+    MISSING,
+    Announcement,
+    BodyAnswer,
+    Erased,
+    MessageLimitError,
+    Missing,
+    Present,
+    TrailingBytesError,
+    TruncatedMessageError,
+    WireError,
+    WireLimits,
+    decode_announcement,
+    decode_bodies,
+    encode_announcement,
+    encode_bodies,
+)
+
+SALT = bytes(range(32))
+LIMITS = WireLimits(max_body=64, max_entries=8, max_checkpoint=100)
+
+answers = st.one_of(
+    st.just(ERASED),
+    st.just(MISSING),
+    st.builds(Present, st.binary(min_size=32, max_size=32), st.binary(max_size=64)),
+)
+
+
+@st.composite
+def announcements(draw: st.DrawFn) -> Announcement:
+    bodies = draw(st.lists(answers, max_size=8))
+    entries = [draw(st.binary(max_size=50)) for _ in bodies]
+    return Announcement(
+        draw(st.binary(max_size=100)),
+        draw(st.integers(0, 2**64 - 1)),
+        tuple(entries),
+        tuple(bodies),
+    )
+
+
+@given(st.lists(answers, max_size=10))
+def test_bodies_are_read_as_written(bodies: list[BodyAnswer]) -> None:
+    data = encode_bodies(bodies)
+    assert decode_bodies(data, len(bodies), 64) == tuple(bodies)
+    assert len(data) <= LIMITS.bodies_bytes(len(bodies))
+
+
+@given(announcements())
+def test_announcements_are_read_as_written(announcement: Announcement) -> None:
+    data = encode_announcement(announcement)
+    assert decode_announcement(data, LIMITS) == announcement
+    assert len(data) <= LIMITS.announcement_bytes
+
+
+@given(announcements(), st.data())
+def test_every_cut_and_every_addition_is_refused(
+    announcement: Announcement, data: st.DataObject
+) -> None:
+    message = encode_announcement(announcement)
+    cut = data.draw(st.integers(0, len(message) - 1))
+    with pytest.raises(TruncatedMessageError):
+        decode_announcement(message[:cut], LIMITS)
+    with pytest.raises(TrailingBytesError):
+        decode_announcement(message + b"\x00", LIMITS)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_read_one_way_or_refused_by_name(data: bytes) -> None:
+    try:
+        announcement = decode_announcement(data, LIMITS)
+    except WireError:
+        return
+    assert encode_announcement(announcement) == data
+
+
+@given(st.binary(max_size=120), st.integers(0, 4))
+def test_any_bodies_are_read_one_way_or_refused_by_name(data: bytes, count: int) -> None:
+    try:
+        bodies = decode_bodies(data, count, 64)
+    except WireError:
+        return
+    assert encode_bodies(bodies) == data
+
+
+def test_the_count_must_be_exact() -> None:
+    data = encode_bodies([ERASED, MISSING, Present(SALT, b"x")])
+    with pytest.raises(TruncatedMessageError):
+        decode_bodies(data, 4, 64)
+    with pytest.raises(TrailingBytesError):
+        decode_bodies(data, 2, 64)
+
+
+def test_limits_hold_before_anything_is_read() -> None:
+    body = encode_bodies([Present(SALT, b"x" * 65)])
+    with pytest.raises(MessageLimitError):
+        decode_bodies(body, 1, 64)
+    # Only the announced length is looked at: the bytes need not even be there.
+    with pytest.raises(MessageLimitError):
+        decode_bodies(body[:37], 1, 64)
+    with pytest.raises(MessageLimitError):
+        decode_announcement(b"\xff\xff\xff\xff", LIMITS)
+    many = encode_announcement(Announcement(b"", 0, (b"",) * 9, (ERASED,) * 9))
+    with pytest.raises(MessageLimitError):
+        decode_announcement(many, LIMITS)
+    assert decode_announcement(many, WireLimits()).entries == (b"",) * 9
+
+
+def test_an_unknown_answer_is_refused() -> None:
+    with pytest.raises(WireError, match="unknown body answer 3"):
+        decode_bodies(b"\x03", 1, 64)
+
+
+def test_what_cannot_be_sent() -> None:
+    with pytest.raises(MessageLimitError):
+        encode_announcement(Announcement(b"", 0, (b"x" * 65_536,), (ERASED,)))
+    count = MAX_ANNOUNCED + 1
+    with pytest.raises(MessageLimitError):
+        encode_announcement(Announcement(b"", 0, (b"",) * count, (ERASED,) * count))
+    with pytest.raises(MessageLimitError):
+        Announcement(b"", 0, (b"",), ())
+    with pytest.raises(SaltLengthError):
+        Present(b"short", b"")
+
+
+def test_erased_is_not_missing() -> None:
+    assert Erased() == ERASED != MISSING == Missing()
+    assert encode_bodies([ERASED]) != encode_bodies([MISSING])
