@@ -208,15 +208,14 @@ def _assess_body(
         check_body(envelope, salt, body, mesh.constraints)
     except (BodyDigestError, BodyTooLargeError) as error:
         return replace(read, answer=MISSING).without_content(Outcome.REFUSED, error)
-    limit = mesh.constraints.max_body_bytes
     try:
         match envelope.kind:
             case Kind.SIGNAL:
-                signal = parse_signal(body, limit)
+                signal = parse_signal(body)
                 claim = statement_of(mesh, member.name, signal, salt), signal.severity.proof
                 return replace(read, signal=signal, claim=claim)
             case Kind.RETRACTION:
-                return replace(read, retraction=parse_retraction(body, limit))
+                return replace(read, retraction=parse_retraction(body))
     except (MeshError, ProofsError) as error:
         return read.without_content(Outcome.REFUSED, error)
 

@@ -1,13 +1,14 @@
 """Letters that look like Latin ones and that Unicode's NFKC leaves alone.
 
 After the Unicode Consortium's confusables.txt (Unicode Technical Standard 39, "Unicode Security
-Mechanisms", section 4), narrowed to what replaces English letters in practice, with three
-extensions: the other case of a look-alike maps as it does (н as Н), so that the case of a text
+Mechanisms", section 4), narrowed to what replaces English letters in practice. It goes further in
+three things: the other case of a look-alike maps as it does (н as Н), so that the case of a text
 makes no difference; letters with a stroke or a hook, which have no decomposition, count as
-accented; and letter-like symbols of common "fancy text" generators are in.
+accented; and what common generators of "fancy text" use for a letter is read as it (ε for e, ω for
+w, ¢ for c).
 
-Four Greek letters look like different Latin letters in their two cases (Η and η, Μ and μ, Ν and
-ν, Υ and υ). Shape decides for them, so Greek written in capitals matches only Greek written in
+Four Greek letters look like different Latin letters in their two cases (Η and η, Μ and μ, Ν and ν,
+Υ and υ). Shape decides for them, so Greek written in capitals matches only Greek written in
 capitals.
 """
 
@@ -45,16 +46,23 @@ _COPTIC = {
 }  # fmt: skip
 
 _LISU = {
-    "a": "ꓮ", "b": "ꓐ", "c": "ꓚ", "d": "ꓓ", "e": "ꓰ", "f": "ꓝ", "g": "ꓖ", "h": "ꓧ", "i": "ꓲ",
+    "a": "ꓮ", "b": "ꓐ", "c": "ꓚ", "d": "ꓓꓒ", "e": "ꓰ", "f": "ꓝ", "g": "ꓖ", "h": "ꓧ", "i": "ꓲ",
     "j": "ꓙ", "k": "ꓗ", "l": "ꓡ", "m": "ꓟ", "n": "ꓠ", "o": "ꓳ", "p": "ꓑ", "r": "ꓣ", "s": "ꓢ",
     "t": "ꓔ", "u": "ꓴ", "v": "ꓦ", "w": "ꓪ", "x": "ꓫ", "y": "ꓬ", "z": "ꓜ",
 }  # fmt: skip
 
+_CANADIAN = {
+    "a": "ᗩ", "b": "ᗷᑲ", "c": "ᑕ", "d": "ᗪᗞᑯ", "e": "ᗴ", "f": "ᖴ", "h": "ᕼ", "j": "ᒍ",
+    "l": "ᒪ", "m": "ᗰ", "n": "ᑎ", "p": "ᑭ", "q": "ᑫ", "r": "ᖇ", "s": "ᔕ", "u": "ᑌ", "v": "ᐯ",
+    "w": "ᗯ", "x": "᙭", "z": "ᘔ",
+}  # fmt: skip
+
 _LATIN = {
-    "a": "ᴀɑⱥȺ", "ae": "æÆᴁ", "b": "ʙɓƁƀɃƅƄƃƂᵬᶀ", "c": "ᴄȼȻƈƇ", "d": "ᴅđĐɖƉɗƊᵭᶁƌƋ",
+    "a": "ᴀɑⱥȺ", "ae": "æÆᴁ", "b": "ʙɓƁƀɃƅƄƃƂᵬᶀ", "c": "ᴄȼȻƈƇ", "d": "ᴅðÐđĐɖƉɗƊᵭᶁƌƋ",
     "e": "ᴇɛƐəƏǝƎɇɆᶒ", "f": "ꜰƒƑᵮᶂ", "g": "ɢɡɠƓǥǤᶃ", "h": "ʜħĦɦⱨⱧ", "i": "ıɪɩƖɨƗᵻᶖ",
-    "j": "ᴊȷɉɈʝɟ", "k": "ᴋƙƘⱪⱩᶄĸ", "l": "ʟłŁƚȽɫɬɭⱡⱠᶅ", "m": "ᴍɱⱮᵯᶆ", "n": "ɴŋŊɲƝɳƞȠᵰᶇ", "o": "ᴏøØɵƟⱺᴑ", "oe": "œŒɶ",
-    "p": "ᴘƥƤᵽⱣᵱᶈ", "q": "ʠɋɊ", "r": "ʀɍɌɼɽⱤɾᵲᵳᶉ", "s": "ꜱʂȿᵴᶊƽƼ", "t": "ᴛŧŦƭƬʈƮƫȾⱦᵵ", "u": "ᴜʉɄᶙ",
+    "j": "ᴊȷɉɈʝɟ", "k": "ᴋƙƘⱪⱩᶄĸ", "l": "ʟłŁƚȽɫɬɭⱡⱠᶅ", "m": "ᴍɱⱮᵯᶆ", "n": "ɴŋŊɲƝɳƞȠᵰᶇ",
+    "o": "ᴏøØɵƟⱺᴑ", "oe": "œŒɶ", "p": "ᴘþÞƥƤᵽⱣᵱᶈ", "q": "ʠɋɊ", "r": "ʀɍɌɼɽⱤɾᵲᵳᶉ", "s": "ꜱʂȿᵴᶊƽƼ",
+    "t": "ᴛŧŦƭƬʈƮƫȾⱦᵵ", "u": "ᴜʉɄᶙ",
     "v": "ᴠʋƲⱱᶌ", "w": "ᴡⱳⱲ", "x": "ᶍ", "y": "ʏƴƳɏɎ", "z": "ᴢƶƵȥȤʐʑɀⱬⱫᵶᶎ",
 }  # fmt: skip
 
@@ -83,6 +91,7 @@ CONFUSABLES: Final[Mapping[str, str]] = MappingProxyType(
             _CHEROKEE_LOWER,
             _COPTIC,
             _LISU,
+            _CANADIAN,
             _LATIN,
             _SYMBOLS,
             _ENCLOSED,

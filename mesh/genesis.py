@@ -138,19 +138,14 @@ def sign_genesis(genesis: str | bytes, identity: Signer) -> bytes:
     :raises MeshError: its constraints or a card do not hold.
     :raises NoteError: not a signed note.
     """
-    if isinstance(genesis, str):
-        constraints = _read(genesis)
-        note = sign_note(genesis, (identity,))
-    else:
-        constraints = _read(parse_note(genesis).text)
-        note = add_signatures(genesis, (identity,))
-    try:
-        open_note(sign_note(parse_note(note).text, (identity,)), _founder_keys(constraints))
-    except UnsignedNoteError:
+    constraints = _read(genesis if isinstance(genesis, str) else parse_note(genesis).text)
+    if identity.verifier_key not in _founder_keys(constraints):
         raise FounderError(
             f"{identity.name} is not a founder of {constraints.name!r} under this identity key"
-        ) from None
-    return note
+        )
+    if isinstance(genesis, str):
+        return sign_note(genesis, (identity,))
+    return add_signatures(genesis, (identity,))
 
 
 def merge_genesis(notes: Sequence[bytes]) -> bytes:

@@ -2,6 +2,7 @@
 
 import binascii
 from base64 import b64encode
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -41,6 +42,13 @@ class Model(BaseModel):
             super().__init__(**fields)
         except ValidationError as error:
             raise _named_error(error, type(self)) from None
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other fields, unchecked. Nothing that was computed from fields is kept."""
+        copy = super().model_copy(update=update, deep=deep)
+        for computed in copy.__dict__.keys() - type(self).model_fields.keys():
+            del copy.__dict__[computed]
+        return copy
 
     @classmethod
     def parse(cls, value: object) -> Self:

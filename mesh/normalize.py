@@ -13,10 +13,16 @@ from typing import Final
 
 from mesh.confusables import CONFUSABLES
 
-# Letters by Unicode's classes that show nothing: the fillers of Hangul.
-_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
+# Letters by Unicode's classes that show nothing, or an apostrophe: the fillers of Hangul, saltillo,
+# the spacing modifiers that decompose to no letter.
+_SILENT = (
+    *(0x115F, 0x1160, 0x3164, 0xFFA0),
+    *(0xA78B, 0xA78C),
+    *range(0x2B9, 0x2E0),
+    *range(0x2E5, 0x300),
+)
 
-_FOLD: Final = str.maketrans({**CONFUSABLES, **dict.fromkeys(_BLANK_LETTERS, "")})
+_FOLD: Final = str.maketrans({**CONFUSABLES, **dict.fromkeys(map(chr, _SILENT), "")})
 _LEET: Final = str.maketrans("01l!|34@5$7", "oiiiieaasst")
 _OTHER_DIGIT: Final = re.compile(r"(?![0-9])\d")
 

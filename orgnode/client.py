@@ -29,6 +29,7 @@ from orgnode.api.calls import (
     Caller,
     ClientError,
     NodeUnreachableError,
+    RequestTooLongError,
     UnauthorizedError,
     UnexpectedAnswerError,
     encode,
@@ -71,6 +72,7 @@ __all__ = [
     "ClientError",
     "NodeClient",
     "NodeUnreachableError",
+    "RequestTooLongError",
     "UnauthorizedError",
     "UnexpectedAnswerError",
 ]

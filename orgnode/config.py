@@ -24,13 +24,14 @@ from pydantic_settings import (
 )
 
 from mesh.names import check_control_group, check_name
-from orgnode.datadir import DataDir, read_file, write_file
+from orgnode.datadir import DataDir
 from orgnode.errors import (
     ConfigSyntaxError,
     MissingFileError,
     SettingValueError,
     UnknownSettingError,
 )
+from orgnode.files import read_file, write_file
 
 ENV_PREFIX = "ORGNODE_"
 ENV_PASSPHRASE = "ORGNODE_PASSPHRASE"  # noqa: S105 - the variable's name
@@ -63,29 +64,32 @@ class NodeConfig(BaseSettings):
         description="who owns this organization; organizations of one owner count as one source"
     )
     local_host: str = Field(
-        "127.0.0.1", min_length=1, description="address that the local API listens on"
+        default="127.0.0.1", min_length=1, description="address that the local API listens on"
     )
-    local_port: Port = Field(8460, description="port of the local API; 0 for any free one")
+    local_port: Port = Field(default=8460, description="port of the local API; 0 for any free one")
     federation_host: str = Field(
-        "0.0.0.0",  # noqa: S104 - peers reach it from elsewhere; mutual TLS stands before it
+        default="0.0.0.0",  # noqa: S104 - peers come from elsewhere, through mutual TLS
         min_length=1,
         description="address that peers' connections are taken on",
     )
-    federation_port: Port = Field(8461, description="port for peers; 0 for any free one")
+    federation_port: Port = Field(default=8461, description="port for peers; 0 for any free one")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="least level of log lines"
+        default="info", description="least level of log lines"
     )
     log_format: Literal["json", "console"] = Field(
-        "console", description="log lines for people (console) or programs (json)"
+        default="console", description="log lines for people (console) or programs (json)"
     )
     retention_days: int = Field(
-        90, ge=1, le=3_650, description="days after which an incident in the vault is erased"
+        default=90,
+        ge=1,
+        le=3_650,
+        description="days after which an incident in the vault is erased",
     )
     expiry_days: int = Field(
-        90, ge=1, le=3_650, description="days after which a published signal expires"
+        default=90, ge=1, le=3_650, description="days after which a published signal expires"
     )
     poll_interval: Annotated[tuple[Seconds, Seconds], AfterValidator(_ascending)] = Field(
-        (1.0, 5.0), description="seconds between two looks at a peer: least and most"
+        default=(1.0, 5.0), description="seconds between two looks at a peer: least and most"
     )
     prove_workers: int = Field(
         default_factory=lambda: min(2, os.cpu_count() or 1),
@@ -93,12 +97,19 @@ class NodeConfig(BaseSettings):
         le=64,
         description="processes that make and verify proofs",
     )
-    max_subscribers: int = Field(200, ge=1, le=10_000, description="open feed connections at most")
-    subscriber_buffer: int = Field(
-        1_000, ge=10, le=100_000, description="events that a slow feed subscriber may be behind"
+    max_subscribers: int = Field(
+        default=200, ge=1, le=10_000, description="open feed connections at most"
     )
-    heartbeat_seconds: Seconds = Field(15.0, description="seconds between heartbeats on a feed")
-    metrics_open: bool = Field(False, description="serve /metrics without the bearer token")
+    subscriber_buffer: int = Field(
+        default=1_000,
+        ge=10,
+        le=100_000,
+        description="events that a slow feed subscriber may be behind",
+    )
+    heartbeat_seconds: Seconds = Field(
+        default=15.0, description="seconds between heartbeats on a feed"
+    )
+    metrics_open: bool = Field(default=False, description="serve /metrics without the bearer token")
 
     @classmethod
     def settings_customise_sources(

@@ -1,4 +1,4 @@
-"""Setting up a node and founding a mesh: what `orgnode init` and `orgnode genesis` do, without a terminal.
+"""Setting up a node and founding a mesh: what `orgnode init` and `orgnode genesis` do.
 
     each organization      create_node          keys, settings, a signed card
     one of them            draft                a genesis text from all cards, and a fingerprint key
@@ -32,7 +32,7 @@ from mesh.member import MemberCard, open_card, sign_card
 from mesh.names import check_host
 from orgnode.config import NodeConfig, write_config
 from orgnode.datadir import FINGERPRINT_KEY_BYTES, DataDir, read_file, write_file
-from orgnode.errors import OrgnodeError, SecretFormatError
+from orgnode.errors import MissingFileError, OrgnodeError, SecretFormatError
 from orgnode.keystore import KeyStore
 from orgnode.tls import check_certificates
 
@@ -75,7 +75,7 @@ def create_node(
     port: int,
     passphrase: str | None = None,
 ) -> MemberCard:
-    """Set up a node: keys, `config.toml`, the local API's token, and the card to hand to the others.
+    """Set up a node: keys, `config.toml`, the local API's token, and the card for the others.
 
     :param host: host name or address at which peers reach the node, with `port`.
     :raises DataDirExistsError: there is a node already; nothing is overwritten.
@@ -132,6 +132,17 @@ def fingerprint_digest(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()
 
 
+def read_given_file(path: Path, *, private: bool = False) -> bytes:
+    """A file that a person named on the command line.
+
+    :raises MissingFileError, PermissionsTooOpenError: it can't be used.
+    """
+    try:
+        return read_file(path, private=private)
+    except MissingFileError as error:
+        raise MissingFileError(str(error), hint="check the file's name and permissions") from error
+
+
 def read_fingerprint_key(path: Path) -> bytes:
     """The mesh's fingerprint key from the file that a founder handed over.
 
@@ -139,7 +150,7 @@ def read_fingerprint_key(path: Path) -> bytes:
     :raises SecretFormatError: it does not hold 32 bytes in hex.
     """
     try:
-        key = bytes.fromhex(read_file(path, private=True).decode("ascii").strip())
+        key = bytes.fromhex(read_given_file(path, private=True).decode("ascii").strip())
     except ValueError:
         key = b""
     if len(key) != FINGERPRINT_KEY_BYTES:
@@ -156,7 +167,7 @@ def read_genesis_file(path: Path) -> str | bytes:
     :raises MissingFileError: the file can't be read.
     :raises GenesisFormatError: it is too long or not text.
     """
-    data = read_file(path)
+    data = read_given_file(path)
     if len(data) > MAX_GENESIS:
         raise GenesisFormatError(f"{path} is over {MAX_GENESIS} bytes: not a genesis")
     # Signatures follow an empty line (C2SP signed-note); the text itself has none.
@@ -173,7 +184,9 @@ def constraints_of(genesis: str | bytes) -> Constraints:
 
     :raises MeshError: they don't hold.
     """
-    text = genesis if isinstance(genesis, str) else genesis.decode("utf-8").partition("\n\n")[0] + "\n"
+    text = (
+        genesis if isinstance(genesis, str) else genesis.decode("utf-8").partition("\n\n")[0] + "\n"
+    )
     value = read_document(text, GENESIS_KIND, max_bytes=MAX_GENESIS, error=GenesisFormatError)
     if not isinstance(value, dict) or not isinstance(value.get("members"), list):
         raise GenesisFormatError("a genesis is an object that lists its members' cards")
@@ -229,7 +242,7 @@ def install(datadir: DataDir, copies: Sequence[bytes], fingerprint_key: bytes) -
         joined = open_genesis(read_file(datadir.genesis))
         if joined.mesh_id != mesh.mesh_id:
             raise AlreadyJoinedError(
-                f"this node has joined the mesh {joined.constraints.name!r} ({joined.mesh_id[:16]})",
+                f"this node has joined another mesh: {joined.constraints.name}",
                 hint="set up another node for the other mesh: `orgnode --data-dir DIR init`",
             )
     # The key first: a node that finds a genesis can count on the rest.

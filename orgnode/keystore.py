@@ -23,11 +23,9 @@ import nacl.secret
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from proofs.note import Signer
 
 from mesh.member import log_origin
 from orgnode.certificate import public_pin, self_signed, spki_pin
-from orgnode.datadir import read_file, write_file
 from orgnode.errors import (
     KeyFileError,
     KeyStoreExistsError,
@@ -35,6 +33,8 @@ from orgnode.errors import (
     PassphraseNeededError,
     WrongPassphraseError,
 )
+from orgnode.files import read_file, write_file
+from proofs.note import Signer
 
 FORMAT: Final = "signal-mesh/v1/keystore"
 FILE: Final = "keystore.json"

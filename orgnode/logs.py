@@ -17,7 +17,7 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Collection, MutableMapping
 from types import TracebackType
 from typing import Any, Final, Literal, TextIO
 
@@ -37,6 +37,7 @@ FIELDS: Final = frozenset(
         "attempt", "attempts", "count", "rows", "bytes", "limit", "seconds", "delay", "accepted",
         "refused", "deferred", "lapsed", "expired", "erased", "resolved", "subscribers",
         "processes", "pending", "retry_in", "phase", "remote", "incidents",
+        "operations",
         # the local API and its feed
         "method", "route", "status", "reason", "seq", "after", "resume", "signal",
         # where things are and how they are set up
@@ -144,14 +145,6 @@ def first_line(_logger: object, _method: str, event: Event) -> Event:
     return event
 
 
-def unformatted(_logger: object, _method: str, event: Event) -> Event:
-    """Undo the formatting of another library's message: its arguments may be anything."""
-    record = event.get("_record")
-    if isinstance(record, logging.LogRecord) and record.args:
-        event["event"] = str(record.msg)
-    return event
-
-
 def configure(
     level: str = "info",
     style: Literal["json", "console"] = "json",
@@ -190,7 +183,8 @@ def configure(
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[unformatted, first_line, *common, allow],
+            foreign_pre_chain=[first_line, *common, allow],
+            use_get_message=False,  # as written: its arguments may be anything
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
@@ -206,8 +200,3 @@ def configure(
 
 def _is_terminal(stream: TextIO) -> bool:
     return stream.isatty()
-
-
-def check_fields(fields: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the names among `fields` that would be withheld; for tests of new log lines."""
-    return tuple(sorted(set(fields) - FIELDS))

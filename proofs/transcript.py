@@ -32,10 +32,10 @@ class TranscriptLabelError(ProofsError):
 
 
 @lru_cache(maxsize=256)
-def _framed(label: bytes) -> bytes:
+def _framed(prefix: bytes, label: bytes) -> bytes:
     if len(label) > 0xFFFF:
         raise TranscriptLabelError("a transcript label has at most 65,535 bytes")
-    return len(label).to_bytes(2, "big") + label
+    return prefix + len(label).to_bytes(2, "big") + label
 
 
 class Transcript:
@@ -48,15 +48,15 @@ class Transcript:
     __slots__ = ("_state",)
 
     def __init__(self, label: bytes) -> None:
-        self._state = sha512(_VERSION + _framed(label))
+        self._state = sha512(_framed(_VERSION, label))
 
     def absorb(self, label: bytes, data: bytes) -> None:
         """Bind `data` to everything drawn from now on."""
-        self._state.update(_ABSORB + _framed(label) + len(data).to_bytes(8, "big") + data)
+        self._state.update(_framed(_ABSORB, label) + len(data).to_bytes(8, "big") + data)
 
     def challenge(self, label: bytes) -> int:
         """Draw a scalar in 1..r−1 that depends on all that was absorbed and drawn before."""
-        self._state.update(_CHALLENGE + _framed(label))
+        self._state.update(_framed(_CHALLENGE, label))
         digest = self._state.digest()
         while (scalar := int.from_bytes(digest, "big") % ORDER) == 0:
             digest = sha512(digest).digest()

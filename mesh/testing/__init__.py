@@ -7,6 +7,8 @@
     replica = Replica(world.mesh, log.member.card)
     replica.offer(log.checkpoint())
 
+`mesh.testing.simulation` runs seeded schedules of many logs and followers over a failing network.
+
 Equal seeds give equal bytes. Nothing here may run in production: private keys follow from the seed.
 """
 

@@ -153,8 +153,8 @@ class OrgLog:
         twin = OrgLog(self.world, self.member, day=self.day, pool=self.pool, seed=at + 1)
         for note, answer in zip(self.notes[:at], self.answers[:at], strict=True):
             twin.append_note(note, answer)
-        # Pool signals go on where this history stands, so that the two histories differ.
-        twin._appended_signals = self._appended_signals
+        # One ahead in the pool, so that the two histories differ from their next signals on.
+        twin._appended_signals = self._appended_signals + 1
         return twin
 
     def truncate(self, to: int) -> None:

@@ -79,10 +79,7 @@ class Replica:
         return True
 
     def diagnose(self, source: LogSource) -> None:
-        """After a mismatch: find out whether the log has forked, and store the state.
-
-        :raises SuspendedLogError: it was convicted before.
-        """
+        """After a mismatch: find out whether the log has forked, and store the state."""
         diagnose(self.follower, source)
         self.state = self.follower.state
 

@@ -196,12 +196,8 @@ def follow(
 
 
 def diagnose(follower: LogFollower, source: LogSource) -> None:
-    """Ask what a follower wants to know after a mismatch. Evidence is left in its state.
-
-    :raises SuspendedLogError: the log was convicted before.
-    """
-    diagnosis = follower.diagnosis()
-    if diagnosis is None:
+    """Ask what a follower wants to know after a mismatch. Evidence is left in its state."""
+    if follower.state.evidence is not None or (diagnosis := follower.diagnosis()) is None:
         return
     try:
         left, right = source.nodes(diagnosis.left), source.nodes(diagnosis.right)

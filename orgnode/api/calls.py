@@ -15,6 +15,9 @@ from orgnode.api.eventstream import EventParser, ServerEvent
 from orgnode.api.models import Answer, ErrorAnswer
 from orgnode.errors import OrgnodeError
 
+MAX_REQUEST_BYTES: Final = 1 << 20
+"""Longest request that a node takes, in bytes."""
+
 _HEARTBEATS: Final = 3
 _MAX_ERROR_BYTES: Final = 65_536
 
@@ -31,6 +34,10 @@ class NodeUnreachableError(ClientError):
 
 class UnauthorizedError(ClientError):
     """The node does not accept the token."""
+
+
+class RequestTooLongError(ClientError):
+    """What is to be sent is longer than a node takes; nothing was sent."""
 
 
 class UnexpectedAnswerError(ClientError):
@@ -82,7 +89,12 @@ class Caller:
         return await self._request("GET", path, model, params=given, also=also)
 
     async def post(self, path: str, body: bytes, model: type[AnswerT]) -> AnswerT:
-        """Send encoded JSON."""
+        """Send encoded JSON. Raises RequestTooLongError."""
+        if len(body) > MAX_REQUEST_BYTES:
+            raise RequestTooLongError(
+                f"the request is {len(body)} bytes long; a node takes {MAX_REQUEST_BYTES}",
+                hint="shorten the incident's text",
+            )
         return await self._request("POST", path, model, data=body)
 
     async def _request(

@@ -37,6 +37,7 @@ class EventParser:
         self._id = ""
         self._event = ""
         self._data: list[str] = []
+        self._size = 0
 
     def feed(self, chunk: bytes) -> list[ServerEvent]:
         """Take in bytes; return the events that they complete.
@@ -51,17 +52,17 @@ class EventParser:
         held = data.endswith(b"\r")
         lines = _LINE_END.split(data[:-1] if held else data)
         self._pending = lines.pop() + (b"\r" if held else b"")
-        if len(self._pending) > MAX_PENDING:
-            raise EventTooLongError(
-                f"a line of the feed is over {MAX_PENDING} bytes",
-                hint="this is not a node's feed; check the URL",
-            )
         events: list[ServerEvent] = []
         for line in lines:
             if not line:
                 self._dispatch(events)
             elif not line.startswith(b":"):
                 self._field(line)
+        if len(self._pending) + self._size > MAX_PENDING:
+            raise EventTooLongError(
+                f"an event of the feed is over {MAX_PENDING} bytes",
+                hint="this is not a node's feed; check the URL",
+            )
         return events
 
     def _field(self, line: bytes) -> None:
@@ -69,6 +70,7 @@ class EventParser:
         value = raw.removeprefix(b" ").decode("utf-8", "replace")
         if name == b"data":
             self._data.append(value)
+            self._size += len(raw)
         elif name == b"event":
             self._event = value
         elif name == b"id" and "\0" not in value:
@@ -79,3 +81,4 @@ class EventParser:
             events.append(ServerEvent(self._event or "message", "\n".join(self._data), self._id))
         self._event = ""
         self._data = []
+        self._size = 0

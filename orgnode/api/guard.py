@@ -80,11 +80,11 @@ class Guard:
             self._check_host(request)
             self._check_token(request)
             response = await handler(request)
-        except web.HTTPException as error:
-            response = self._failed(request, _routing_error(request, error))
-            for name in ("Allow",):
-                if name in error.headers:
-                    response.headers[name] = error.headers[name]
+        except web.HTTPNotFound:
+            response = self._failed(request, _unknown_route())
+        except web.HTTPMethodNotAllowed as error:
+            response = self._failed(request, _unknown_method(error))
+            response.headers["Allow"] = error.headers["Allow"]
         except (OrgnodeError, MeshError, ProofsError) as error:
             response = self._failed(request, error)
         except Exception as error:
@@ -144,22 +144,14 @@ def _route(request: web.Request) -> str:
     return resource.canonical if resource is not None else "unknown"
 
 
-def _routing_error(request: web.Request, error: web.HTTPException) -> RequestError:
-    if isinstance(error, web.HTTPMethodNotAllowed):
-        allowed = ", ".join(sorted(error.allowed_methods))
-        return MethodNotAllowedError(
-            f"this path does not take {error.method}", hint=f"it takes {allowed}"
-        )
-    if isinstance(error, web.HTTPNotFound):
-        return UnknownRouteError(
-            "there is nothing at this path", hint="GET /v1/openapi.json lists every route"
-        )
-    return _OtherHTTPError(error)
+def _unknown_route() -> UnknownRouteError:
+    return UnknownRouteError(
+        "there is nothing at this path", hint="GET /v1/openapi.json lists every route"
+    )
 
 
-class _OtherHTTPError(RequestError):
-    """Something else that the HTTP library refused, by its own status and reason."""
-
-    def __init__(self, error: web.HTTPException) -> None:
-        super().__init__(error.reason)
-        self.status = error.status  # type: ignore[misc]  # of this one instance
+def _unknown_method(error: web.HTTPMethodNotAllowed) -> MethodNotAllowedError:
+    allowed = ", ".join(sorted(error.allowed_methods))
+    return MethodNotAllowedError(
+        f"this path does not take {error.method}", hint=f"it takes {allowed}"
+    )

@@ -94,9 +94,9 @@ async def stream(
         response = web.StreamResponse(headers=HEADERS)
         response.force_close()
         await response.prepare(request)
-        connection = _Connection(request, response, subscription, limits, metrics)
+        connection = _Connection(request, response, hub, subscription, limits, metrics)
         try:
-            await connection.run(hub)
+            await connection.run()
         except _DroppedError as dropped:
             metrics.feed_dropped.labels(dropped.reason).inc()
             log.warning("feed.dropped", reason=dropped.reason, resume=subscription.cursor)
@@ -112,6 +112,7 @@ class _Connection:
         self,
         request: web.Request,
         response: web.StreamResponse,
+        hub: FeedHub,
         subscription: Subscription,
         limits: FeedLimits,
         metrics: Metrics,
@@ -119,13 +120,14 @@ class _Connection:
         self._transport = request.transport
         self._chunked = request.version >= HttpVersion11
         self._response = response
+        self._hub = hub
         self._subscription = subscription
         self._limits = limits
         self._metrics = metrics
         self._sent = -1  # the last id that the subscriber was given
 
-    async def run(self, hub: FeedHub) -> None:
-        subscription = self._subscription
+    async def run(self) -> None:
+        hub, subscription = self._hub, self._subscription
         await self._write(f"retry: {RETRY_MILLISECONDS}\n".encode() + self._opening())
         quiet_since = time.monotonic()
         while not hub.closed:
@@ -168,14 +170,12 @@ class _Connection:
 
     async def _write(self, data: bytes) -> None:
         """Hand bytes to the socket and wait until it wants more, or until waiting is over."""
-        writing = self._response.write(data)
         try:
             async with asyncio.timeout(_LOOK_SECONDS):
-                await writing
-                return
+                await self._response.write(data)
         except TimeoutError:
-            pass  # the bytes are in the transport's buffer: what timed out is its draining
-        await self._watch_drain(time.monotonic() - _LOOK_SECONDS)
+            # The bytes are in the transport's buffer; what takes time is its draining.
+            await self._watch_drain(time.monotonic() - _LOOK_SECONDS)
 
     async def _watch_drain(self, since: float) -> None:
         transport, subscription = self._transport, self._subscription
@@ -183,7 +183,7 @@ class _Connection:
             raise ConnectionResetError("the subscriber left")
         low, _high = transport.get_write_buffer_limits()
         left = transport.get_write_buffer_size()
-        while left > low:
+        while left > low and not self._hub.closed:
             if transport.is_closing():
                 raise ConnectionResetError("the subscriber left")
             await asyncio.sleep(_LOOK_SECONDS)

@@ -1,11 +1,11 @@
 """From an error to what a person reads and to the exit code of the command.
 
-    0  done
-    1  refused or failed: the message says why, the hint what to do
-    2  the command line itself is wrong
-    3  the node does not answer
-    4  something was checked and is not valid
-    130  interrupted
+0  done
+1  refused or failed: the message says why, the hint what to do
+2  the command line itself is wrong
+3  the node does not answer
+4  something was checked and is not valid
+130  interrupted
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import typer
 from rich.text import Text
 
 from mesh.errors import MeshError
+from orgnode.api.calls import NodeUnreachableError
 from orgnode.cli.render import Output, clean
 from orgnode.errors import OrgnodeError
 from orgnode.logs import places
@@ -40,12 +41,6 @@ class UsageProblemError(CliError):
     exit_code = USAGE
 
 
-class NodeNotRunningError(CliError):
-    """The command needs the running node, and none answers for this data directory."""
-
-    exit_code = UNREACHABLE
-
-
 class NotValidError(CliError):
     """What was verified does not hold; the message names the step that failed."""
 
@@ -54,12 +49,15 @@ class NotValidError(CliError):
 
 def exit_code(error: Exception) -> int:
     """The process's exit code for an error."""
+    if isinstance(error, NodeUnreachableError):
+        return UNREACHABLE
     return error.exit_code if isinstance(error, CliError) else FAILED
 
 
 def report_error(output: Output, error: Exception) -> None:
     """Write an expected error, whose message is safe to show, to standard error."""
-    _write(output, type(error).__name__, str(error), getattr(error, "hint", ""))
+    code = error.code if isinstance(error, OrgnodeError) else type(error).__name__
+    _write(output, code, str(error).removeprefix(f"{code}: "), getattr(error, "hint", ""))
 
 
 def report_unexpected(output: Output, error: Exception) -> None:
@@ -79,9 +77,7 @@ def _write(output: Output, code: str, message: str, hint: str) -> None:
     if output.as_json:
         Output.item(_on_stderr(output), {"error": {"code": code, "message": message, "hint": hint}})
         return
-    output.err.print(
-        Text.assemble((f"{code}: ", "bold red"), clean(message)), soft_wrap=True
-    )
+    output.err.print(Text.assemble((f"{code}: ", "bold red"), clean(message)), soft_wrap=True)
     if hint:
         output.err.print(Text.assemble(("→ ", "bold"), clean(hint)), soft_wrap=True)
 

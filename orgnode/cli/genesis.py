@@ -20,7 +20,7 @@ from orgnode.cli.session import (
     open_keys,
     session_of,
 )
-from orgnode.datadir import DataDir, read_file, write_file
+from orgnode.datadir import DataDir, write_file
 from orgnode.founding import (
     check_own_card,
     constraints_of,
@@ -28,6 +28,7 @@ from orgnode.founding import (
     install,
     read_fingerprint_key,
     read_genesis_file,
+    read_given_file,
     sign,
 )
 
@@ -41,7 +42,9 @@ class OutputExistsError(CliError):
 @app.command()
 def create(
     ctx: typer.Context,
-    cards: Annotated[list[Path], typer.Argument(help="Every founder's card.note.", metavar="CARD...")],
+    cards: Annotated[
+        list[Path], typer.Argument(help="Every founder's card.note.", metavar="CARD...")
+    ],
     mesh_name: Annotated[str, typer.Option(help="What people call the mesh.")],
     out: Annotated[Path, typer.Option(help="Directory for genesis.note and fingerprint.key.")],
     as_json: Json = False,
@@ -54,7 +57,7 @@ def create(
             raise OutputExistsError(
                 f"{path} exists already", hint="name another --out directory, or move it away"
             )
-    made = draft(mesh_name, [read_file(card) for card in cards])
+    made = draft(mesh_name, [read_given_file(card) for card in cards])
     out.mkdir(parents=True, exist_ok=True)
     DataDir(out).write_fingerprint_key(made.fingerprint_key)
     write_file(genesis, made.text.encode(), private=False)
@@ -72,7 +75,8 @@ def create(
         Text(
             f"\nWrote {genesis} and {key}.\n"
             "Next:\n"
-            f"  1. Send {genesis} to every founder; each signs it: orgnode genesis sign genesis.note\n"
+            f"  1. Send {genesis} to every founder; each signs it:\n"
+            "     orgnode genesis sign genesis.note\n"
             f"  2. Hand {key} to the founders privately: whoever has it can test guesses\n"
             "     against published tokens.\n"
             "  3. With all signed copies: orgnode genesis join COPY... --fingerprint-key FILE"
@@ -83,9 +87,12 @@ def create(
 @app.command("sign")
 def sign_command(
     ctx: typer.Context,
-    genesis: Annotated[Path, typer.Argument(help="The genesis, signed by others or by nobody yet.")],
+    genesis: Annotated[
+        Path, typer.Argument(help="The genesis, signed by others or by nobody yet.")
+    ],
     out: Annotated[
-        Path | None, typer.Option(help="Where to write it; in place by default.", show_default=False)
+        Path | None,
+        typer.Option(help="Where to write it; in place by default.", show_default=False),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Sign without asking.")] = False,
     passphrase_file: PassphraseFile = None,
@@ -105,7 +112,9 @@ def sign_command(
             raise UsageProblemError(
                 "--json cannot ask whether you agree", hint="add --yes once you have read the rules"
             )
-        typer.confirm(f"\nSign as {own.name}? The rules bind this node from its first entry on", abort=True)
+        typer.confirm(
+            f"\nSign as {own.name}? The rules bind this node from its first entry on", abort=True
+        )
     signed = sign(session.datadir, copy, open_keys(session, passphrase_file))
     target = out or genesis
     write_file(target, signed, private=False)
@@ -190,7 +199,10 @@ def _show(session: Session, constraints: Constraints) -> None:
     output.show(
         Text.assemble(
             (constraints.name, "bold"),
-            ("  TRIAL: under 4 members, no faulty one can be stood" if constraints.trial else "", "yellow"),
+            (
+                "  TRIAL: under 4 members, none may be faulty" if constraints.trial else "",
+                "yellow",
+            ),
         )
     )
     output.show(
@@ -206,13 +218,25 @@ def _show(session: Session, constraints: Constraints) -> None:
     output.show(
         fields(
             [
-                ("quorum", f"{constraints.quorum} of {len(constraints.members)} members, "
-                           f"{constraints.max_faulty} may be faulty"),
-                ("rubric", " + ".join(f"{weight}×{name}" for name, weight in rubric.components)
-                 + f", each 0..{rubric.component_max}"),
-                ("bands", ", ".join(f"{band.name} ≥ {band.threshold}" for band in constraints.bands)),
-                ("expiry", f"{constraints.default_expiry_days} days, "
-                           f"at most {constraints.max_expiry_days}"),
+                (
+                    "quorum",
+                    f"{constraints.quorum} of {len(constraints.members)} members, "
+                    f"{constraints.max_faulty} may be faulty",
+                ),
+                (
+                    "rubric",
+                    " + ".join(f"{weight}×{name}" for name, weight in rubric.components)
+                    + f", each 0..{rubric.component_max}",
+                ),
+                (
+                    "bands",
+                    ", ".join(f"{band.name} ≥ {band.threshold}" for band in constraints.bands),
+                ),
+                (
+                    "expiry",
+                    f"{constraints.default_expiry_days} days, "
+                    f"at most {constraints.max_expiry_days}",
+                ),
             ]
         )
     )

@@ -1,8 +1,9 @@
 """Incidents from a file: CSV with a header, or JSONL with one object a line.
 
-    text, category, technique       needed
-    one column for each component   needed: capability_gain, breadth, ease_of_weaponization, discoverability
-    confidence, band, barrier, reference   may be left out or empty
+    text, category, technique                needed
+    capability_gain, breadth,                needed: one column for each component of the rubric
+    ease_of_weaponization, discoverability
+    confidence, band, barrier, reference     may be left out or empty
 
 A fault of the whole file (no such column, not UTF-8) stops before anything is published; a fault of
 one row is that row's alone. Errors name the line and the field and never quote a value: any of them
@@ -146,7 +147,8 @@ def _csv_rows(name: str, text: str, components: Sequence[str]) -> Iterator[Row]:
                 continue
             if len(values) != len(header):
                 yield _fault(
-                    line, f"{len(values)} values for {len(header)} columns",
+                    line,
+                    f"{len(values)} values for {len(header)} columns",
                     "put text that holds commas or line breaks in double quotes",
                 )
                 continue
@@ -154,7 +156,7 @@ def _csv_rows(name: str, text: str, components: Sequence[str]) -> Iterator[Row]:
     except csv.Error as error:
         raise IncidentFileError(
             f"{name} is not CSV: {error}, near line {reader.line_num}",
-            hint="put text that holds quotes or line breaks in double quotes, and double the quotes",
+            hint="put text with quotes or line breaks in double quotes, and double its quotes",
         ) from None
 
 
@@ -214,7 +216,9 @@ def _jsonl_rows(name: str, text: str, components: Sequence[str]) -> Iterator[Row
             value = strictjson.loads(content.strip().encode("utf-8"), max_bytes=MAX_LINE)
         except MeshError as error:
             # The class says which rule it is; its text is not shown, for it may quote the line.
-            yield _fault(line, f"not strict JSON ({type(error).__name__})", "one JSON object a line")
+            yield _fault(
+                line, f"not strict JSON ({type(error).__name__})", "one JSON object a line"
+            )
             continue
         if not isinstance(value, dict):
             yield _fault(line, "not a JSON object", "one JSON object a line")
@@ -228,9 +232,7 @@ def _jsonl_rows(name: str, text: str, components: Sequence[str]) -> Iterator[Row
 def _row(line: int, found: Mapping[str, Any], components: Sequence[str]) -> Row:
     values = dict(found)
     if "components" not in values:
-        values["components"] = {
-            name: values.pop(name) for name in components if name in values
-        }
+        values["components"] = {name: values.pop(name) for name in components if name in values}
     scores = values["components"]
     if isinstance(scores, dict) and set(scores) != set(components):
         return _fault(line, f"the components are not {', '.join(components)}", "give each of them")
@@ -256,8 +258,8 @@ def _with_references(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         incident = row.incident
         if incident is not None and incident.reference is None:
-            content = json.dumps(incident.model_dump(), sort_keys=True).encode("utf-8", "surrogatepass")
-            digest = hashlib.sha256(b"orgnode/report-file\n" + content).hexdigest()
+            content = json.dumps(incident.model_dump(), sort_keys=True)
+            digest = hashlib.sha256(f"orgnode/report-file\n{content}".encode()).hexdigest()
             seen[digest] += 1
             reference = f"row:{digest}:{seen[digest]}"
             named.append(Row(row.line, incident.model_copy(update={"reference": reference})))

@@ -1,7 +1,7 @@
 """What the command line shows: tables for people, one JSON object a line for programs.
 
-Everything printed may have come from a peer, so text is cleaned of control characters (a reason that
-moves the cursor could paint a ✓) and never read as rich markup. Data goes to standard output,
+Everything printed may have come from a peer, so text is cleaned of control characters (a reason
+that moves the cursor could paint a ✓) and never read as rich markup. Data goes to standard output,
 everything about the work itself (progress, notices, errors) to standard error.
 """
 

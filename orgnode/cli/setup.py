@@ -36,9 +36,7 @@ def init(
     local_port: Annotated[
         int, typer.Option(help="Port of the local API, on loopback; 0 for any free one.")
     ] = 8460,
-    listen: Annotated[
-        str, typer.Option(help="Address to take peers' connections on.")
-    ] = "0.0.0.0",  # noqa: S104 - peers come from elsewhere; mutual TLS stands before it
+    listen: Annotated[str, typer.Option(help="Address to take peers' connections on.")] = "0.0.0.0",  # noqa: S104 - peers come from elsewhere; mutual TLS stands before it
     passphrase_file: PassphraseFile = None,
     data_dir: SubData = None,
     as_json: Json = False,

@@ -55,13 +55,36 @@ class Connection(RequestHandler):
         if self.member is not None:
             self._server.leave(self.member)
             self.member = None
+        task = self._task_handler
         super().connection_lost(exc)
+        if task is not None and not self._busy:
+            # aiohttp would wait out the linger time for a body that can't come any more. A running
+            # exchange is left alone: what it has begun to store is stored.
+            task.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Give a request's headers a deadline from their first byte on."""
         if not self._busy and self._deadline is None:
             self._arm(self._limits.header, "header")
         super().data_received(data)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer an error without repeating what was sent; what a peer causes is no traceback."""
+        if status < 500:
+            log.info("federation.not_http", peer=self.member, status=status)
+        else:
+            log.error("federation.failed", peer=self.member, status=status, exc_info=exc)
+        if request.writer.output_size:
+            raise ConnectionError("part of an answer was sent already")
+        response = web.Response(status=status)
+        response.force_close()
+        return response
 
     def begin_exchange(self) -> None:
         """The headers are here: from now on the exchange's deadline counts."""

@@ -42,6 +42,7 @@ from orgnode.federation.fetch import Fetcher, end
 from orgnode.federation.limits import Rhythm
 from orgnode.federation.ports import Clock, OnAssessed, Today, Workers
 from orgnode.store import LogRow, SecondRootError, Store
+from proofs.errors import ProofsError
 
 log = structlog.get_logger(__name__)
 
@@ -267,10 +268,11 @@ class LogSync:
         verdicts = await self._workers.verify(checked.claims)
         name, size = self.member.name, checked.segment.start
         try:
-            assessed = self._follower.conclude(checked, verdicts)
-            state = self._follower.state
-            rows = [LogRow.of(entry) for entry in assessed]
-            await self._store.commit_segment(name, size, rows, state)
+            if len(checked.assessed) <= _INLINE:
+                assessed, rows = self._conclude(checked, verdicts)
+            else:
+                assessed, rows = await self._workers.run(self._conclude, checked, verdicts)
+            await self._store.commit_segment(name, size, rows, self._follower.state)
         except SecondRootError as error:
             self._follower = self._from_store()
             await self._second_root(error)
@@ -280,12 +282,18 @@ class LogSync:
         if self._assessed is not None:
             self._assessed(name, assessed)
 
+    def _conclude(
+        self, checked: CheckedSegment, verdicts: Sequence[ProofsError | None]
+    ) -> tuple[Sequence[Assessed], list[LogRow]]:
+        # Asks the store about every entry: too much for the event loop when there are many.
+        assessed = self._follower.conclude(checked, verdicts)
+        return assessed, [LogRow.of(entry) for entry in assessed]
+
     async def _reassess(self, items: Sequence[tuple[int, bytes, BodyAnswer]]) -> int:
         name = self.member.name
         checked = await self._workers.run(self._follower.reassess, items, self._today())
         verdicts = await self._workers.verify(checked.claims)
-        assessed: Sequence[Assessed] = self._follower.conclude(checked, verdicts)
-        rows = [LogRow.of(entry) for entry in assessed]
+        assessed, rows = self._conclude(checked, verdicts)
         changed = await self._store.resolve_deferred(name, rows)
         if changed and self._assessed is not None:
             self._assessed(name, assessed)

@@ -119,10 +119,12 @@ def deferred(
 
 def refusals(connection: sqlite3.Connection, log: str | None, limit: int) -> list[EntryRecord]:
     """`Store.refusals`."""
+    of, values = "", list[object]()
+    if log is not None:
+        of, values = " AND e.log = (SELECT id FROM log WHERE name = ?)", [log]
     rows = connection.execute(
-        f"{_RECORD} WHERE e.outcome = 'refused' AND (?1 IS NULL OR l.name = ?1)"
-        " ORDER BY e.id DESC LIMIT ?2",
-        (log, limit),
+        f"{_RECORD} WHERE e.outcome = 'refused'{of} ORDER BY e.id DESC LIMIT ?",
+        (*values, limit),
     ).fetchall()
     return [_record(*row) for row in rows]
 

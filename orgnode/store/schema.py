@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from orgnode.datadir import sync_directory
+from orgnode.files import sync_directory
 from orgnode.store.errors import ForeignDatabaseError, NewerSchemaError, StoreReadOnlyError
 
 APPLICATION_ID = 0x534D4E31

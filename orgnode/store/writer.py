@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import structlog
 
 from orgnode.store.errors import StoreClosedError, StoreError, from_sqlite
+from orgnode.store.schema import BUSY_SECONDS
 
 T = TypeVar("T")
 
@@ -26,6 +27,7 @@ MAX_BATCH = 256
 """Operations in one commit at most."""
 
 _SCRUB_RETRY_SECONDS = 0.5
+_SCRUB_BUSY_MS = 100
 
 log = structlog.get_logger(__name__)
 
@@ -150,7 +152,10 @@ class Writer:
         of a query holds it up; then it is tried again soon, whatever else happens.
         """
         try:
+            # Other writes wait behind this: give a reader the time of a query, not of a backup.
+            self._connection.execute(f"PRAGMA busy_timeout = {_SCRUB_BUSY_MS}")
             busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
         except sqlite3.Error as error:
             log.error("store.scrub_failed", error=from_sqlite(error).code)
             return

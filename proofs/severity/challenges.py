@@ -1,12 +1,11 @@
 """What a severity proof absorbs and draws, in which order; one home for both sides."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
-from proofs.group import SCALAR_BYTES
 from proofs.pedersen import GENERATOR_DST
-from proofs.severity.statement import BITS, Statement
+from proofs.severity.statement import BITS, Rubric, Statement
 from proofs.severity.wire import Wire
 from proofs.transcript import Transcript
 
@@ -18,23 +17,22 @@ def _u32(*numbers: int) -> bytes:
     return b"".join(number.to_bytes(4, "big") for number in numbers)
 
 
-def _scalars(scalars: Sequence[int]) -> bytes:
-    return b"".join(scalar.to_bytes(SCALAR_BYTES, "big") for scalar in scalars)
-
-
-_START = Transcript(LABEL)
-_START.absorb(b"generators", GENERATOR_DST)
-_START.absorb(b"bits", _u32(BITS))
+@lru_cache(maxsize=1024)
+def _start(rubric: Rubric, threshold: int) -> Transcript:
+    """Absorb what many statements have in common; to be forked."""
+    transcript = Transcript(LABEL)
+    transcript.absorb(b"generators", GENERATOR_DST)
+    transcript.absorb(b"bits", _u32(BITS))
+    transcript.absorb(b"rubric", _u32(*rubric.weights, rubric.component_max))
+    transcript.absorb(b"threshold", _u32(threshold))
+    return transcript
 
 
 class SeverityTranscript:
     """The transcript of one proof; the methods are called in the order in which they stand here."""
 
     def __init__(self, statement: Statement) -> None:
-        transcript = _START.fork()
-        rubric = statement.rubric
-        transcript.absorb(b"rubric", _u32(*rubric.weights, rubric.component_max))
-        transcript.absorb(b"threshold", _u32(statement.threshold))
+        transcript = _start(statement.rubric, statement.threshold).fork()
         transcript.absorb(b"context", statement.context)
         transcript.absorb(b"commitments", b"".join(statement.commitments))
         self._transcript = transcript
@@ -49,9 +47,9 @@ class SeverityTranscript:
         self._transcript.absorb(b"T1 T2", T1 + T2)
         return self._transcript.challenge(b"x")
 
-    def evaluation(self, tau_x: int, mu: int, t_hat: int) -> int:
-        """Absorb the three scalars; draw w, the multiple of U for the inner product."""
-        self._transcript.absorb(b"tau_x mu t_hat", _scalars((tau_x, mu, t_hat)))
+    def evaluation(self, encoded: bytes) -> int:
+        """Absorb τ_x ‖ μ ‖ t̂; draw w, the multiple of U for the inner product."""
+        self._transcript.absorb(b"tau_x mu t_hat", encoded)
         return self._transcript.challenge(b"w")
 
     def round(self, L: bytes, R: bytes) -> int:
@@ -59,9 +57,9 @@ class SeverityTranscript:
         self._transcript.absorb(b"L R", L + R)
         return self._transcript.challenge(b"e")
 
-    def end(self, a: Sequence[int], b: Sequence[int]) -> int:
-        """Absorb the final vectors; draw the verifier's own weight, which depends on every byte."""
-        self._transcript.absorb(b"a b", _scalars((*a, *b)))
+    def end(self, encoded: bytes) -> int:
+        """Absorb the final a ‖ b; draw the verifier's own weight, which depends on every byte."""
+        self._transcript.absorb(b"a b", encoded)
         return self._transcript.challenge(b"weight")
 
 
@@ -83,6 +81,6 @@ def replay(statement: Statement, wire: Wire) -> Challenges:
     A, S, T1, T2, *rounds = wire.points
     Y, z = transcript.vectors(A, S)
     x = transcript.polynomial(T1, T2)
-    w = transcript.evaluation(wire.tau_x, wire.mu, wire.t_hat)
+    w = transcript.evaluation(wire.evaluation)
     e = tuple(transcript.round(L, R) for L, R in zip(rounds[::2], rounds[1::2], strict=True))
-    return Challenges(Y, z, x, w, e, transcript.end(wire.a, wire.b))
+    return Challenges(Y, z, x, w, e, transcript.end(wire.end))

@@ -6,7 +6,7 @@ one sum
 
     ρ·(A + x·S + Σ e_k·L_k + e_k⁻¹·R_k − μ·H + w·(t̂ − ⟨a,b⟩)·U
        − Σ_i (z + s_i·a_{i mod 3})·G_i + Σ_i (z + Y^i·(ω_i − s_i⁻¹·b_{i mod 3}))·H_i)
-  + σ·x⁻¹·(x·T_1 + x²·T_2 + Σ_{j≤4} (z^(1+j) + z⁶·w_j)·C_j − (t̂ − δ + z⁶·T)·G − τ_x·H)
+  + σ·x⁻¹·(x·T_1 + x²·T_2 + Σ_{j≤4} (z^(1+j) + z⁶·ω̂_j)·C_j − (t̂ − δ + z⁶·T)·G − τ_x·H)
 
 The sum, multiplied by the cofactor, must be the identity. σ is divided by the public x so that T_1,
 like A, gets a 128-bit coefficient in a batch. Scalars stay unreduced until the sums are complete.
@@ -14,7 +14,6 @@ like A, gets a 128-bit coefficient in a batch. Scalars stay unreduced until the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, repeat
 from operator import add, mul, sub
 from typing import Self
 
@@ -23,8 +22,8 @@ from proofs.group.errors import PointError
 from proofs.pedersen import generators, vector_generators
 from proofs.severity.challenges import Challenges, replay
 from proofs.severity.errors import ProofEquationError
-from proofs.severity.statement import BITS, Statement
-from proofs.severity.weights import layout
+from proofs.severity.statement import BITS, COMPONENTS, Statement
+from proofs.severity.weights import Layout, layout
 from proofs.severity.wire import POINT_NAMES, Wire, parse
 
 
@@ -50,15 +49,12 @@ class Checked:
         try:
             for data in wire.points:
                 points.append(group.decode_on_curve(data))
-        except PointError as error:
-            name = POINT_NAMES[len(points)]
-            raise type(error)(f"proof point {name}: {error}") from error
-        try:
             for data in statement.commitments:
                 points.append(group.decode(data))
         except PointError as error:
-            name = str(len(points) - len(POINT_NAMES) + 1)
-            raise type(error)(f"commitment {name}: {error}") from error
+            names = [f"proof point {name}" for name in POINT_NAMES]
+            names += [f"commitment {number}" for number in range(1, COMPONENTS + 1)]
+            raise type(error)(f"{names[len(points)]}: {error}") from error
         return cls(statement, wire, replay(statement, wire), tuple(points))
 
 
@@ -123,42 +119,61 @@ class _Sums:
     def add_proof(self, proof: Checked, inverse: Inverses, rho: int, sigma: int) -> list[int]:
         """Add one proof; return the coefficients of its own points, proof points first."""
         c, wire, statement = proof.challenges, proof.wire, proof.statement
-        rubric = statement.rubric
-        z = [1, c.z]
-        for _ in range(6):
-            z.append(z[-1] * c.z % ORDER)
-        Y_powers = list(accumulate(repeat(c.Y, BITS - 1), _mul_mod, initial=1))
+        rubric, T = statement.rubric, statement.threshold
+        slots = layout(rubric, T)
+        z = c.z
+        z2 = z * z % ORDER
+        z3 = z2 * z % ORDER
+        z4, z5, z6 = z2 * z2 % ORDER, z3 * z2 % ORDER, z3 * z3 % ORDER
 
         # The inner-product equation.
-        slots = layout(rubric, statement.threshold)
-        scaled = [rho * z[2 + j] % ORDER for j in range(5)]
-        scaled.append(0)  # the padding counts for no value
-        omega = map(mul, map(scaled.__getitem__, slots.values), slots.weights)
         rho_a = [rho * a % ORDER for a in wire.a]
-        rho_b = [rho * b % ORDER for b in wire.b]
         s_a = [s * a for s in _doubling_products(c.e) for a in rho_a]
-        s_b = [s * b for s in _doubling_products(inverse.e) for b in rho_b]
         self.G_vector = list(map(add, self.G_vector, s_a))
-        self.H_vector = list(map(add, self.H_vector, map(mul, Y_powers, map(sub, omega, s_b))))
-        self.every_vector += rho * c.z
+        y_omega = _scaled_blocks([rho * z_j % ORDER for z_j in (z2, z3, z4, z5, z6)], c.Y, slots)
+        # Y^i·s_i⁻¹ = Y^(3c + p)·s_i⁻¹, and Y^(3c)·s_i⁻¹ is a doubling product as well.
+        Y2 = c.Y * c.Y % ORDER
+        Y3 = Y2 * c.Y % ORDER
+        Y6 = Y3 * Y3 % ORDER
+        steps = [Y6 * Y6 * inverse.e[0] % ORDER, Y6 * inverse.e[1], Y3 * inverse.e[2]]
+        b_0, b_1, b_2 = wire.b
+        rho_b = (rho * b_0 % ORDER, rho * b_1 * c.Y % ORDER, rho * b_2 * Y2 % ORDER)
+        s_b = [s * b for s in _doubling_products(steps) for b in rho_b]
+        self.H_vector = list(map(add, self.H_vector, map(sub, y_omega, s_b)))
+        self.every_vector += rho * z
         self.U += rho * (c.w * (wire.t_hat - sum(map(mul, wire.a, wire.b))) % ORDER)
 
-        # The polynomial's equation. Σ y^i = y^(N−1)·Σ Y^i.
-        sum_y = pow(inverse.y, BITS - 1, ORDER) * sum(Y_powers)
-        delta = (z[1] - z[2]) * sum_y - sum(map(mul, z[3:], slots.maxima))
+        # The polynomial's equation. ⟨1, y^N⟩ = Σ y^i = (1 + y + y²)·(1 + y³)·(1 + y⁶)·(1 + y¹²).
+        y = inverse.y
+        y2 = y * y % ORDER
+        y3 = y2 * y % ORDER
+        y6 = y3 * y3 % ORDER
+        sum_y = (1 + y + y2) * (1 + y3) % ORDER * ((1 + y6) * (1 + y6 * y6) % ORDER)
+        delta = (z - z2) * sum_y - sum(map(mul, (z3, z4, z5, z6, z6 * z), slots.maxima))
         sigma_x = sigma * inverse.x % ORDER
-        self.G -= sigma_x * ((wire.t_hat - delta + z[6] * statement.threshold) % ORDER)
+        self.G -= sigma_x * ((wire.t_hat - delta + z6 * T) % ORDER)
         self.H -= rho * wire.mu + sigma_x * wire.tau_x
 
         own = [rho, rho * c.x, sigma, sigma * c.x]
         for e, e_inverse in zip(c.e, inverse.e, strict=True):
             own += (rho * e, rho * e_inverse)
-        own += (sigma_x * (z[2 + i] + z[6] * weight) for i, weight in enumerate(rubric.weights))
+        for z_j, weight in zip((z2, z3, z4, z5), rubric.weights, strict=True):
+            own.append(sigma_x * (z_j + z6 * weight))
         return own
 
 
-def _mul_mod(left: int, right: int) -> int:
-    return left * right % ORDER
+def _scaled_blocks(factors: Sequence[int], Y: int, slots: Layout) -> list[int]:
+    """Return Y^i·ω_i for every slot, where ω_i is its value's factor times its weight."""
+    low = [1]  # the powers of Y within a block
+    for _ in range(max(map(len, slots.blocks))):
+        low.append(low[-1] * Y % ORDER)
+    scaled: list[int] = []
+    start = 1
+    for factor, weights in zip(factors, slots.blocks, strict=True):
+        first = factor * start % ORDER
+        scaled += [first * power * weight for power, weight in zip(low, weights, strict=False)]
+        start = start * low[len(weights)] % ORDER
+    return scaled + [0] * slots.padding
 
 
 def _doubling_products(challenges: Sequence[int]) -> list[int]:

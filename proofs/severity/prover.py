@@ -25,7 +25,7 @@ from proofs.severity.challenges import SeverityTranscript
 from proofs.severity.errors import BelowThresholdError, ComponentRangeError, EntropyError
 from proofs.severity.statement import BITS, COMPONENTS, Rubric, Statement
 from proofs.severity.weights import layout, witness_bits
-from proofs.severity.wire import ROUNDS, Wire
+from proofs.severity.wire import ROUNDS, encode_scalars
 
 PROVE_ENTROPY: Final = 64
 """Least number of fresh random bytes that `prove` must be handed."""
@@ -173,10 +173,8 @@ def _argue(statement: Statement, witness: _Witness, secret: Backend, public: Bac
     z_powers = _powers(z, 7)
     slots = layout(statement.rubric, statement.threshold)
     l_0 = [bit - z for bit in witness.bits]
-    omega = [
-        z_powers[2 + value] * weight if weight else 0
-        for value, weight in zip(slots.values, slots.weights, strict=True)
-    ]
+    omega = [z_j * w for z_j, block in zip(z_powers[2:], slots.blocks, strict=True) for w in block]
+    omega += [0] * slots.padding
     r_0 = [
         (y_i * (bit - 1 + z) + o) % ORDER
         for y_i, bit, o in zip(y_powers, witness.bits, omega, strict=True)
@@ -199,10 +197,11 @@ def _argue(statement: Statement, witness: _Witness, secret: Backend, public: Bac
     tau_x = (witness.tau_2 * x * x + witness.tau_1 * x + _inner(z_powers[2:], gammas)) % ORDER
     mu = (witness.alpha + witness.rho * x) % ORDER
     t_hat = _inner(l_x, r_x)
-    w = transcript.evaluation(tau_x, mu, t_hat)
+    evaluation = encode_scalars((tau_x, mu, t_hat))
+    w = transcript.evaluation(evaluation)
 
     rounds, a, b = _fold(public, transcript, l_x, r_x, _powers(Y, BITS), w)
-    return Wire((A, S, T1, T2, *rounds), tau_x, mu, t_hat, tuple(a), tuple(b)).to_bytes()
+    return b"".join((A, S, T1, T2, *rounds, evaluation, encode_scalars((*a, *b))))
 
 
 def _commit_bits(group: Backend, witness: _Witness) -> Point:

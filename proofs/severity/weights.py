@@ -14,7 +14,7 @@ and a component of 11 is accepted.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from proofs.severity.statement import BITS, COMPONENTS, Rubric
 
@@ -43,31 +43,26 @@ def exact_bits(value: int, maximum: int) -> list[int]:
 class Layout:
     """The slots for one rubric and threshold.
 
-    `values[i]` says which value slot i counts for (0..3 a component, 4 the excess over T, 5 none)
-    and `weights[i]` how much (0 in the padding). `maxima` holds the largest of each of the five
-    values.
+    `blocks` holds the weights of each of the five values' slots, in order; the slots left over are
+    padding. `maxima` holds the largest of each value.
     """
 
-    values: tuple[int, ...]
-    weights: tuple[int, ...]
+    blocks: tuple[tuple[int, ...], ...]
     maxima: tuple[int, ...]
+
+    @cached_property
+    def padding(self) -> int:
+        """How many slots count for no value."""
+        return BITS - sum(map(len, self.blocks))
 
 
 @lru_cache(maxsize=1024)
 def layout(rubric: Rubric, threshold: int) -> Layout:
     """Return the slots for `rubric` and a threshold in 0..total_max."""
     maxima = (rubric.component_max,) * COMPONENTS + (rubric.total_max - threshold,)
-    values: list[int] = []
-    weights: list[int] = []
-    for value, maximum in enumerate(maxima):
-        exact = exact_weights(maximum)
-        values += [value] * len(exact)
-        weights += exact
-    padding = BITS - len(weights)
-    assert padding >= 0
-    values += [len(maxima)] * padding
-    weights += [0] * padding
-    return Layout(tuple(values), tuple(weights), maxima)
+    slots = Layout(tuple(map(exact_weights, maxima)), maxima)
+    assert slots.padding >= 0  # a rubric sees to it
+    return slots
 
 
 def witness_bits(rubric: Rubric, threshold: int, components: tuple[int, ...]) -> list[int]:

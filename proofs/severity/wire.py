@@ -6,6 +6,7 @@
 Scalars are big-endian.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,11 +39,15 @@ class Wire:
     t_hat: int
     a: tuple[int, ...]
     b: tuple[int, ...]
+    evaluation: bytes
+    """τ_x ‖ μ ‖ t̂ as encoded."""
+    end: bytes
+    """a ‖ b as encoded."""
 
-    def to_bytes(self) -> bytes:
-        """Return the 768 bytes."""
-        scalars = (self.tau_x, self.mu, self.t_hat, *self.a, *self.b)
-        return b"".join(self.points) + b"".join(map(encode_scalar, scalars))
+
+def encode_scalars(scalars: Iterable[int]) -> bytes:
+    """Return the encodings one after the other."""
+    return b"".join(map(encode_scalar, scalars))
 
 
 def parse(proof: bytes) -> Wire:
@@ -59,4 +64,14 @@ def parse(proof: bytes) -> Wire:
         decode_scalar(proof[at : at + SCALAR_BYTES])
         for at in range(_POINT_BYTES, PROOF_BYTES, SCALAR_BYTES)
     )
-    return Wire(points, tau_x, mu, t_hat, tuple(rest[:FINAL]), tuple(rest[FINAL:]))
+    middle = _POINT_BYTES + 3 * SCALAR_BYTES
+    return Wire(
+        points,
+        tau_x,
+        mu,
+        t_hat,
+        tuple(rest[:FINAL]),
+        tuple(rest[FINAL:]),
+        proof[_POINT_BYTES:middle],
+        proof[middle:],
+    )

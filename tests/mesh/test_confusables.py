@@ -37,6 +37,8 @@ def test_the_other_case_is_read_the_same() -> None:
         ("αℓℓ ѕуѕтєм ρяσмρт", "all system prompt"),
         ("ꓲꓖꓠꓳꓣꓰ", "IGNORE"),
         ("օսr", "our"),
+        ("𝚮𝛆𝐥𝛒", "HELP"),
+        ("ᗪo ᗩᑎYTᕼIᑎG", "do anything"),
     ],
 )
 def test_disguises_seen_in_the_wild(disguised: str, plain: str) -> None:

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.constraints import (
+    MAX_MEMBERS,
     BandsError,
     Constraints,
     ConstraintsError,
@@ -18,6 +19,7 @@ from mesh.constraints import (
 from mesh.errors import MeshError
 from mesh.names import NameFormatError
 from mesh.testing.members import founders
+from proofs.note import MAX_SIGNATURES
 
 CARDS = tuple(member.card for member in founders(5))
 
@@ -86,12 +88,30 @@ def test_members_are_found_by_name() -> None:
 
 @pytest.mark.parametrize(
     ("total", "name"),
-    [(0, None), (9, None), (10, "low"), (29, "low"), (30, "moderate"), (49, "moderate"), (50, "high"),
-     (69, "high"), (70, "critical"), (100, "critical")],
+    [(0, None), (9, None), (10, "low"), (29, "low"), (30, "moderate"), (49, "moderate"),
+     (50, "high"), (69, "high"), (70, "critical"), (100, "critical")],
 )  # fmt: skip
 def test_bands_of_totals(total: int, name: str | None) -> None:
     band = constraints().band_for_total(total)
     assert (band.name if band else None) == name
+
+
+def test_a_mesh_has_at_most_as_many_members_as_a_note_has_signatures() -> None:
+    many = tuple(member.card for member in founders(MAX_MEMBERS + 1))
+    assert len(constraints(members=many[:-1]).members) == MAX_MEMBERS == MAX_SIGNATURES
+    with pytest.raises(ConstraintsFormatError):
+        constraints(members=many)
+
+
+def test_a_copy_keeps_nothing_that_was_computed() -> None:
+    made = constraints()
+    old = made.rubric.digest, made.members[0].identity_key, made.member(CARDS[0].name)
+    rubric = made.rubric.model_copy(update={"component_max": 9})
+    assert rubric.digest == RubricRule(component_max=9).digest != old[0]
+    card = made.members[0].model_copy(update={"identity": CARDS[1].identity})
+    assert card.identity_key != old[1]
+    moved = made.model_copy(update={"members": (card, *made.members[1:])})
+    assert moved.member(card.name) is card
 
 
 def test_bands_are_found_by_level_and_name() -> None:
@@ -116,7 +136,9 @@ def test_bands_are_found_by_level_and_name() -> None:
         ({"transport_pin": CARDS[0].transport_pin}, "transport pin"),
     ],
 )
-def test_no_two_members_share_what_makes_them_distinct(update: dict[str, object], what: str) -> None:
+def test_no_two_members_share_what_makes_them_distinct(
+    update: dict[str, object], what: str
+) -> None:
     double = CARDS[1].model_copy(update=update)
     with pytest.raises(DuplicateMemberError, match=what):
         constraints(members=(CARDS[0], double, *CARDS[2:]))
@@ -130,7 +152,7 @@ def test_no_two_members_share_what_makes_them_distinct(update: dict[str, object]
     [
         ({"members": CARDS[:1]}, ConstraintsFormatError),
         ({"members": ()}, ConstraintsFormatError),
-        ({"members": CARDS * 21}, ConstraintsFormatError),
+        ({"members": CARDS * 13}, ConstraintsFormatError),
         ({"version": 1}, ConstraintsFormatError),
         ({"parent": "ab" * 32}, ConstraintsFormatError),
         ({"version": -1, "parent": "ab" * 32}, ConstraintsFormatError),
@@ -161,14 +183,8 @@ def test_no_two_members_share_what_makes_them_distinct(update: dict[str, object]
     ],
 )
 def test_refused(fields: dict[str, object], error: type[MeshError]) -> None:
-    if "bands" in fields:
-        fields = {**fields, "bands": [_band(band) for band in fields["bands"]]}  # type: ignore[attr-defined]
     with pytest.raises(error):
         constraints(**fields)
-
-
-def _band(fields: dict[str, object]) -> object:
-    return fields  # JSON objects are read like the models
 
 
 @pytest.mark.parametrize(
@@ -200,9 +216,7 @@ def test_the_encoding_does_not_depend_on_the_order_of_members() -> None:
     made = constraints(members=CARDS[::-1])
     assert made == constraints()
     assert made.digest() == constraints().digest()
-    assert Constraints.parse(
-        {**made.to_json(), "members": [card for card in made.members]}
-    ) == made
+    assert Constraints.parse({**made.to_json(), "members": list(made.members)}) == made
 
 
 @pytest.mark.parametrize(
@@ -219,8 +233,6 @@ def test_the_encoding_does_not_depend_on_the_order_of_members() -> None:
     ],
 )
 def test_every_rule_is_in_the_digest(fields: dict[str, object]) -> None:
-    if "rubric" in fields:
-        fields = {**fields, "rubric": fields["rubric"]}
     assert constraints(**fields).digest() != constraints().digest()
 
 
@@ -228,7 +240,11 @@ def test_the_rubrics_digest_changes_with_each_of_its_numbers() -> None:
     rules = [
         RubricRule(),
         RubricRule(component_max=9),
-        RubricRule.parse({"components": [["a", 4], ["b", 2], ["c", 2], ["d", 2]], "component_max": 10}),
-        RubricRule.parse({"components": [["a", 4], ["b", 2], ["c", 2], ["d", 1]], "component_max": 10}),
+        RubricRule.parse(
+            {"components": [["a", 4], ["b", 2], ["c", 2], ["d", 2]], "component_max": 10}
+        ),
+        RubricRule.parse(
+            {"components": [["a", 4], ["b", 2], ["c", 2], ["d", 1]], "component_max": 10}
+        ),
     ]
     assert len({rule.digest for rule in rules}) == len(rules)

@@ -89,7 +89,10 @@ def test_an_entry_is_read_as_written() -> None:
 
 
 @given(
-    st.sampled_from(Kind), st.integers(0, LAST_DAY), st.integers(0, LAST_DAY), st.binary(max_size=40)
+    st.sampled_from(Kind),
+    st.integers(0, LAST_DAY),
+    st.integers(0, LAST_DAY),
+    st.binary(max_size=40),
 )
 def test_every_envelope_survives(kind: Kind, day: int, expires: int, body: bytes) -> None:
     made = envelope(kind=kind, day=day, expires=expires, body=body_digest(SALT, body))
@@ -269,7 +272,7 @@ def test_any_bytes_are_refused_by_name(data: bytes) -> None:
 
 @given(st.binary(max_size=100))
 def test_any_signed_text_is_read_or_refused_by_name(data: bytes) -> None:
-    line = data.decode("utf-8", "replace").translate({c: " " for c in (*range(32), 127)})
+    line = data.decode("utf-8", "replace").translate(dict.fromkeys((*range(32), 127), " "))
     with pytest.raises((MeshError, ProofsError)):
         opened(written(line))
 
@@ -295,8 +298,8 @@ def test_a_body_has_a_size_limit() -> None:
     limit = MESH.constraints.max_body_bytes
     longest = b" " * limit
     check_body(envelope(body=body_digest(SALT, longest)), SALT, longest, MESH.constraints)
+    too_long = longest + b" "
     with pytest.raises(BodyTooLargeError):
-        too_long = longest + b" "
         check_body(envelope(body=body_digest(SALT, too_long)), SALT, too_long, MESH.constraints)
 
 

@@ -43,7 +43,9 @@ def signed(text: str, members: list[TestMember] = MEMBERS) -> bytes:
 def edited(**fields: object) -> str:
     first, line, _ = TEXT.split("\n")
     value = {**json.loads(line), **fields}
-    return f"{first}\n{json.dumps(value, sort_keys=True, separators=(',', ':'), ensure_ascii=False)}\n"
+    return (
+        f"{first}\n{json.dumps(value, sort_keys=True, separators=(',', ':'), ensure_ascii=False)}\n"
+    )
 
 
 def test_founders_sign_apart_and_merge() -> None:
@@ -177,7 +179,9 @@ def rewritten(place: int, **update: object) -> tuple[TestMember, MemberCard]:
     return member, member.card.model_copy(update=update)
 
 
-@pytest.mark.parametrize("what", ["name", "identity", "log", "witness", "endpoint", "transport pin"])
+@pytest.mark.parametrize(
+    "what", ["name", "identity", "log", "witness", "endpoint", "transport pin"]
+)
 def test_two_founders_cannot_share(what: str) -> None:
     first, second = MEMBERS[0], MEMBERS[1]
     identity, log, witness = second.identity.seed, second.log_seed, second.witness.seed
@@ -249,7 +253,9 @@ def test_left_out_defaults_are_not_a_second_spelling() -> None:
     first, line, _ = TEXT.split("\n")
     value = json.loads(line)
     del value["clock_skew_days"]
-    shorter = f"{first}\n{json.dumps(value, sort_keys=True, separators=(',', ':'), ensure_ascii=False)}\n"
+    shorter = (
+        f"{first}\n{json.dumps(value, sort_keys=True, separators=(',', ':'), ensure_ascii=False)}\n"
+    )
     with pytest.raises(GenesisFormatError):
         open_genesis(signed(shorter))
 

@@ -33,7 +33,11 @@ def signers(member: TestMember) -> tuple[Signer, Signer, Signer]:
 def altered(**fields: object) -> str:
     """The card's text with other fields, for signing as it is."""
     value = {**MEMBER.card.to_json(), **fields}
-    return "signal-mesh/v1/member-card\n" + json.dumps(value, separators=(",", ":"), sort_keys=True) + "\n"
+    return (
+        "signal-mesh/v1/member-card\n"
+        + json.dumps(value, separators=(",", ":"), sort_keys=True)
+        + "\n"
+    )
 
 
 def test_a_signed_card_is_read_again() -> None:
@@ -46,7 +50,9 @@ def test_possession_of_each_key_must_be_proven(role: str) -> None:
     """Somebody enters another member's public key in a card of their own."""
     stolen = MEMBER.card.model_copy(update={role: getattr(OTHER.card, role)})
     with pytest.raises(CardSignatureError, match=role):
-        open_card(sign_note(f"signal-mesh/v1/member-card\n{stolen.encode().decode()}\n", signers(MEMBER)))
+        open_card(
+            sign_note(f"signal-mesh/v1/member-card\n{stolen.encode().decode()}\n", signers(MEMBER))
+        )
     own = dict(zip(("identity", "log", "witness"), signers(MEMBER), strict=True))
     with pytest.raises(CardSignatureError, match=role):
         sign_card(stolen, **own)

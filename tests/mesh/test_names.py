@@ -4,7 +4,8 @@ from mesh.names import NameFormatError, check_control_group, check_host, check_n
 
 
 @pytest.mark.parametrize(
-    "name", ["acme.example", "a.b", "x-1.example", "node.eu.acme.example", "1.example", "xn--d1a.xn--p1a"]
+    "name",
+    ["acme.example", "a.b", "x-1.example", "node.eu.acme.example", "1.example", "xn--d1a.xn--p1a"],
 )
 def test_names(name: str) -> None:
     assert check_name(name) == name

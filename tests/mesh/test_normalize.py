@@ -1,4 +1,3 @@
-import sys
 import unicodedata
 
 import pytest
@@ -26,7 +25,8 @@ def test_only_letters_and_digits_are_left(text: str) -> None:
 
 
 def test_every_character_is_stable() -> None:
-    for number in range(sys.maxunicode + 1):
+    # Scripts, symbols and ideographs of the first planes, and the invisible tags of the last.
+    for number in (*range(0x20000), *range(0xE0000, 0xE0200)):
         once = normalize(chr(number))
         if once:
             assert normalize(once) == once, hex(number)
@@ -40,7 +40,9 @@ def test_the_short_way_for_ascii_gives_the_same(text: str) -> None:
 @given(PLAIN, st.data())
 def test_dressing_up_changes_nothing(text: str, data: st.DataObject) -> None:
     expected = normalize(text)
-    invisible = st.sampled_from("\u200b\u200c\u200d\u2060\ufeff\u00ad\u202e\u2066\u034f\u3164\u180e\ufe0f\U000e0041 ")
+    invisible = st.sampled_from(
+        "\u200b\u200c\u200d\u2060\ufeff\u00ad\u202e\u2066\u034f\u3164\u180e\ufe0f\U000e0041 "
+    )
     accents = st.sampled_from(["", "\u0301", "\u0336", "\u0489"])
     dressed = "".join(c + data.draw(accents) + data.draw(invisible) for c in text)
     assert normalize(dressed) == expected
@@ -60,6 +62,8 @@ def test_dressing_up_changes_nothing(text: str, data: st.DataObject) -> None:
         ("٣ と १", "eとi"),
         ("한국어", "한국어"),
         ("2689", "2689"),
+        ("ᾳ İ ŉ", "ain"),
+        ("donʼt donꞌt don’t", "dontdontdont"),
         ("\u200b\u202e!?", "i"),
         ("...\u3164", ""),
         ("", ""),

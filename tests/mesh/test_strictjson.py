@@ -40,7 +40,10 @@ def test_one_value_has_one_encoding(value: Any) -> None:
     assert dumps(loads(json.dumps(value, indent=1).encode(), max_depth=64)) == data
 
 
-@given(st.binary(max_size=60) | st.text("[]{}\":,0123456789.eE+-\\u d8nulltrue", max_size=40).map(str.encode))
+@given(
+    st.binary(max_size=60)
+    | st.text('[]{}":,0123456789.eE+-\\u d8nulltrue', max_size=40).map(str.encode)
+)
 def test_any_bytes_are_read_or_refused_by_name(data: bytes) -> None:
     try:
         value = loads(data)

@@ -33,7 +33,17 @@ def test_a_well_formed_technique_need_not_be_listed() -> None:
 
 @pytest.mark.parametrize(
     "technique",
-    ["", "T0054", "AML.T54", "AML.T00540", "aml.t0054", "AML.T0054.", "AML.T0054.1", "AML.T0054\n", "AML.T００５４"],
+    [
+        "",
+        "T0054",
+        "AML.T54",
+        "AML.T00540",
+        "aml.t0054",
+        "AML.T0054.",
+        "AML.T0054.1",
+        "AML.T0054\n",
+        "AML.T００５４",
+    ],
 )
 def test_malformed_techniques(technique: str) -> None:
     with pytest.raises(TechniqueFormatError):

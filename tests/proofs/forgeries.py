@@ -1,8 +1,9 @@
 """A second implementation of the severity proof, written from its text, that is free to lie.
 
-It shares nothing with `proofs.severity` but the group's arithmetic: the transcript is plain hashlib, the bases
-are folded one by one, and the two equations are checked apart. `Lie` says where the prover departs from the
-protocol; without one its proofs must be accepted, so that a refusal of a lie means something.
+It shares nothing with `proofs.severity` but the group's arithmetic: the transcript is plain
+hashlib, the bases are folded one by one, and the two equations are checked apart. `Lie` says where
+the prover departs from the protocol; without one its proofs must be accepted, so that a refusal
+means something.
 """
 
 from collections.abc import Callable, Sequence
@@ -69,12 +70,17 @@ def open_bits(weights: Sequence[int], value: int) -> list[int]:
     return bits
 
 
-def honest_bits(rubric: Rubric, threshold: int, components: Sequence[int]) -> list[int]:
-    excess = sum(w * s for w, s in zip(rubric.weights, components, strict=True)) - threshold
+def bits_of(rubric: Rubric, threshold: int, values: Sequence[int]) -> list[int]:
+    """a_L for five values in range, consistent with one another or not."""
     total = [0] * N
-    for vector, value in zip(bit_weights(rubric, threshold), (*components, excess), strict=True):
+    for vector, value in zip(bit_weights(rubric, threshold), values, strict=True):
         total = [a + b for a, b in zip(total, open_bits(vector, value), strict=True)]
     return total
+
+
+def honest_bits(rubric: Rubric, threshold: int, components: Sequence[int]) -> list[int]:
+    excess = sum(w * s for w, s in zip(rubric.weights, components, strict=True)) - threshold
+    return bits_of(rubric, threshold, (*components, excess))
 
 
 @dataclass
@@ -200,20 +206,22 @@ def residuals(
     statement: Statement,
     proof: bytes,
     y_exponents: Sequence[int] = tuple(range(N)),
+    hashed: Statement | None = None,
 ) -> tuple[Point, Point]:
-    """What the two equations, multiplied by the cofactor, leave over: the identity twice if true."""
+    """What the two equations, multiplied by the cofactor, leave over: the identity twice if true.
+
+    `hashed` is the statement that the challenges come from, if it is another.
+    """
     assert len(proof) == 768
     G, H, Gs, Hs, U = bases(group)
     rubric, T = statement.rubric, statement.threshold
     data = [proof[i : i + 48] for i in range(0, 480, 48)]
     A, S, T1, T2, *LR = (group.decode_on_curve(d) for d in data)
     C = [group.decode(d) for d in statement.commitments]
-    tau_x, mu, t_hat, *ab = (
-        int.from_bytes(proof[i : i + 32], "big") for i in range(480, 768, 32)
-    )
+    tau_x, mu, t_hat, *ab = (int.from_bytes(proof[i : i + 32], "big") for i in range(480, 768, 32))
     a, b = ab[:3], ab[3:]
 
-    t = begin(statement)
+    t = begin(hashed or statement)
     t.absorb(b"A S", data[0] + data[1])
     Y, z = t.challenge(b"Y"), t.challenge(b"z")
     t.absorb(b"T1 T2", data[2] + data[3])
@@ -273,5 +281,7 @@ def plainly_holds(
     statement: Statement,
     proof: bytes,
     y_exponents: Sequence[int] = tuple(range(N)),
+    hashed: Statement | None = None,
 ) -> bool:
-    return all(group.is_identity(p) for p in residuals(group, statement, proof, y_exponents))
+    left_over = residuals(group, statement, proof, y_exponents, hashed)
+    return all(group.is_identity(p) for p in left_over)

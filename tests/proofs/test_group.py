@@ -80,7 +80,9 @@ class TestDecoding:
         both_decoders(group, off_curve(), NotOnCurveError)
 
     @pytest.mark.parametrize("make", [outside_subgroup, large_torsion])
-    def test_outside_the_subgroup_only_the_loose_decoder_takes_it(self, group: Backend, make) -> None:
+    def test_outside_the_subgroup_only_the_loose_decoder_takes_it(
+        self, group: Backend, make
+    ) -> None:
         data = make()
         with pytest.raises(NotInSubgroupError):
             group.decode(data)
@@ -218,9 +220,7 @@ class TestMsm:
 class TestHashToCurve:
     def test_all_agree(self) -> None:
         for message, tag in ((b"", b"T"), (b"\x00" * 300, b"x" * 255), (b"abc", DST)):
-            assert (
-                len({load(n).encode(load(n).hash_to_curve(message, tag)) for n in ALL}) == 1
-            )
+            assert len({load(n).encode(load(n).hash_to_curve(message, tag)) for n in ALL}) == 1
 
     @pytest.mark.parametrize("tag", [b"", b"x" * 256])
     def test_tags_that_the_libraries_treat_differently_are_refused(

@@ -22,9 +22,7 @@ def laws(name: str, a: int, b: int, c: int) -> None:
     assert group.equal(group.add(P, Q), group.add(Q, P))
     assert group.equal(group.add(P, Q), group.mul(G, (a + b) % ORDER))
     assert group.is_identity(group.add(P, group.neg(P)))
-    assert group.equal(
-        group.mul(group.add(P, Q), c), group.add(group.mul(P, c), group.mul(Q, c))
-    )
+    assert group.equal(group.mul(group.add(P, Q), c), group.add(group.mul(P, c), group.mul(Q, c)))
     assert group.equal(group.msm([P, Q], [b, c]), group.add(group.mul(P, b), group.mul(Q, c)))
     assert group.is_identity(P) == (a == 0)
     if a:

@@ -58,7 +58,8 @@ CREATE TABLE entry (
 CREATE INDEX entry_by_leaf ON entry (leaf);
 CREATE INDEX entry_expiring ON entry (expires) WHERE body = 'present';
 CREATE INDEX entry_retry ON entry (log, idx) WHERE retry = 1;
-CREATE INDEX entry_refused ON entry (log, id) WHERE outcome = 'refused';
+CREATE INDEX entry_refused ON entry (outcome) WHERE outcome = 'refused';
+CREATE INDEX entry_refused_of ON entry (log) WHERE outcome = 'refused';
 
 -- What can be erased: salt and body. An erased body's row is gone.
 CREATE TABLE body (

@@ -5,6 +5,7 @@ Only the process pool is replaced, by composing inline: the proofs are real.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -15,10 +16,13 @@ from typing import Any
 
 import aiohttp
 
-from mesh.follower import LogFollower
+from mesh.assessment import Outcome
+from mesh.days import Day
+from mesh.follower import FollowerState, LogFollower
 from mesh.genesis import Mesh
-from mesh.signal import ComposedSignal, SignalDraft, compose_signal
-from mesh.testing import TODAY, OrgLog, TestMesh
+from mesh.signal import ComposedSignal, SignalDraft, compose_signal, parse_signal
+from mesh.testing import TODAY, OrgLog, SignalPool, TestMesh
+from mesh.wire import Present
 from orgnode.api import ApiOptions, LocalServer, PeerStatus, Readiness, build_app
 from orgnode.feed import FeedHub
 from orgnode.metrics import Metrics
@@ -27,6 +31,7 @@ from orgnode.publisher import Publisher
 from orgnode.store import LogRow
 from orgnode.store.sqlite import SqliteStore
 from orgnode.vault import Vault
+from proofs.merkle import leaf_hash
 from proofs.severity import verify_batch
 
 TOKEN = "test-token-of-enough-length-0123456789"
@@ -108,6 +113,40 @@ class ApiNode:
     def peers(self) -> Sequence[PeerStatus]:
         return self.statuses
 
+    async def fill(self, count: int, tokens: int = 1, place: int = 2) -> None:
+        """Store many of a peer's signals at once, all with one body, and wake the feed.
+
+        Only the feed's machinery sees them: entries are not signed, proofs not verified.
+        """
+        pool = SignalPool(self.mesh, self.world.member(place).name)
+        name, made = self.world.member(place).name, pool[0]
+        content = json.loads(made.body)
+        content["tokens"] = [f"{token:064x}" for token in range(tokens)]
+        answer = Present(made.salt, json.dumps(content).encode())
+        body, state = parse_signal(answer.body), self.store.state(name)
+        rows, leaves = [], []
+        for index in range(state.size, state.size + count):
+            note = f"{name} {index}".encode()
+            leaf = leaf_hash(note)
+            leaves.append(leaf)
+            rows.append(
+                LogRow(
+                    index=index,
+                    entry_id=leaf.hex(),
+                    leaf=leaf,
+                    note=note,
+                    answer=answer,
+                    kind="signal",
+                    day=TODAY,
+                    expires=Day(TODAY + 90),
+                    outcome=Outcome.ACCEPTED,
+                    signal=body,
+                )
+            )
+        grown = FollowerState(state.size + count, state.frontier.extend(leaves))
+        await self.store.commit_segment(name, state.size, rows, grown)
+        self.feed.notify()
+
     async def follow(self, log: OrgLog) -> None:
         """Take in what a peer's log holds, verified as a node would, and wake the feed."""
         follower = LogFollower(
@@ -164,9 +203,7 @@ async def serving(
     await node.own_log.start()
     await server.start()
     try:
-        async with aiohttp.ClientSession(
-            headers={"Authorization": f"Bearer {TOKEN}"}
-        ) as session:
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session:
             yield Served(node, server, session)
     finally:
         node.feed.close()

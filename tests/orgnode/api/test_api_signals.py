@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from random import Random
 
 from api_support import Served, incident
 
@@ -28,16 +29,16 @@ async def test_signals_can_be_filtered(api: Served, peer_log: OrgLog) -> None:
     peer_log.append_signals(8)
     await api.node.follow(peer_log)
     _, everything = await api.get("/v1/signals")
-    for query, keep in (
+    category = everything["signals"][0]["category"]
+    for query, keeps in (
         ("min_band=high", lambda one: one["band_level"] >= 3),
-        (f"category={everything['signals'][0]['category']}", None),
+        (f"category={category}", lambda one: one["category"] == category),
         (f"issuer={api.node.name}", lambda _one: False),
         ("status=live", lambda _one: True),
+        ("status=retracted", lambda _one: False),
     ):
-        category = everything["signals"][0]["category"]
-        check = keep or (lambda one, category=category: one["category"] == category)
         _, found = await api.get(f"/v1/signals?{query}")
-        assert found["signals"] == [one for one in everything["signals"] if check(one)]
+        assert found["signals"] == [one for one in everything["signals"] if keeps(one)], query
 
 
 async def test_one_signal_and_an_unknown_one(api: Served) -> None:
@@ -85,7 +86,7 @@ async def test_a_retracted_signal_has_no_proof_any_more(api: Served) -> None:
 
 async def test_refusals_name_the_check_and_show_no_content(api: Served, peer_log: OrgLog) -> None:
     made = peer_log.pool[0]
-    lie = falsify(peer_log.mesh, peer_log.name, made, Lie.PROOF)
+    lie = falsify(peer_log.mesh, made, Lie.ALTERED_PROOF, Random(1))
     bad = peer_log.append_signal(lie)
     good = peer_log.append_signal()
     await api.node.follow(peer_log)

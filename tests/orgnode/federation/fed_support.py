@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from maverick import Answer, MaverickServer, Reply
+from fed_maverick import Answer, MaverickServer, Reply
+from fed_node import Federation, FederationSettings
 
 from mesh.assessment import assess
 from mesh.follower import FollowerState
@@ -20,7 +21,7 @@ from mesh.member import MemberCard
 from mesh.testing.members import TestMesh, found, founder
 from mesh.testing.orglog import TODAY, OrgLog
 from mesh.wire import encode_bodies
-from orgnode.federation import ClientLimits, Federation, FederationSettings, LogSync, PeerClient
+from orgnode.federation import ClientLimits, LogSync, PeerClient
 from orgnode.federation.limits import Rhythm
 from orgnode.keystore import KeyStore
 from orgnode.store import LogRow, Store

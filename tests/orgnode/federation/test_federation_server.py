@@ -207,10 +207,30 @@ async def test_other_requests_are_refused(
     world: World, full: SqliteStore, request_line: str, status: int
 ) -> None:
     line = request_line.format(own=log_path(world.name(0)), other=log_path(world.name(2)))
-    async with serving(world, full) as server:
-        async with raw_connection(server.port, world.client_context(1, 0)) as (reader, writer):
-            writer.write(f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
-            assert (await reader.readline()).split(b" ")[1] == str(status).encode()
+    async with (
+        serving(world, full) as server,
+        raw_connection(server.port, world.client_context(1, 0)) as (reader, writer),
+    ):
+        writer.write(f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+        assert (await reader.readline()).split(b" ")[1] == str(status).encode()
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET /" + b"a" * 20_000, b"G:\r\n"],
+)
+async def test_what_is_not_http_gets_a_400_and_no_more(
+    world: World, store: SqliteStore, request_bytes: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        serving(world, store) as server,
+        raw_connection(server.port, world.client_context(1, 0)) as (reader, writer),
+    ):
+        writer.write(request_bytes + b"\r\n\r\n")
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.0 400") or answer.startswith(b"HTTP/1.1 400")
+        assert b"aaaa" not in answer
+    assert not caplog.records  # a peer must not fill the log with tracebacks
 
 
 # --- announcements
@@ -226,9 +246,11 @@ async def test_an_announcement_reaches_the_node_with_its_senders_name(
         return 17
 
     log = world.log(1, 3)
-    async with serving(world, store, on_announce) as server:
-        async with world.client(1, 0, server.port) as client:
-            assert await client.announce(log.announcement(1)) == 17
+    async with (
+        serving(world, store, on_announce) as server,
+        world.client(1, 0, server.port) as client,
+    ):
+        assert await client.announce(log.announcement(1)) == 17
     assert seen == [(world.name(1), log.announcement(1))]
 
 
@@ -286,10 +308,12 @@ async def test_a_strangers_certificate_is_refused(world: World, store: SqliteSto
 
     # The stranger's certificate even carries the name of a member.
     context = client_context(world.stranger, world.card(0).certificate)
-    async with serving(world, store) as server:
-        async with world.client(1, 0, server.port, context=context) as client:
-            with pytest.raises(PeerUnreachableError):
-                await client.ping()
+    async with (
+        serving(world, store) as server,
+        world.client(1, 0, server.port, context=context) as client,
+    ):
+        with pytest.raises(PeerUnreachableError):
+            await client.ping()
 
 
 async def test_a_member_cannot_issue_certificates(
@@ -408,30 +432,37 @@ async def ends(reader: asyncio.StreamReader, within: float) -> float:
 async def test_unfinished_headers_are_cut_off(
     world: World, store: SqliteStore, sent: bytes
 ) -> None:
-    async with serving(world, store, limits=ServerLimits(header=BRIEF)) as server:
-        async with raw_connection(server.port, world.client_context(1, 0)) as (reader, writer):
-            writer.write(sent)
-            assert await ends(reader, within=5) > BRIEF / 2
+    async with (
+        serving(world, store, limits=ServerLimits(header=BRIEF)) as server,
+        raw_connection(server.port, world.client_context(1, 0)) as (reader, writer),
+    ):
+        writer.write(sent)
+        assert await ends(reader, within=5) > BRIEF / 2
 
 
 async def test_trickled_headers_do_not_move_the_deadline(world: World, store: SqliteStore) -> None:
-    async with serving(world, store, limits=ServerLimits(header=BRIEF)) as server:
-        async with raw_connection(server.port, world.client_context(1, 0)) as (reader, writer):
-            # A first request that is whole: the deadline is that of the second one's headers.
-            writer.write(get("/federation/v1/ping"))
-            await reader.readuntil(b"}")
-            finished = asyncio.create_task(ends(reader, within=5))
-            while not finished.done():
-                writer.write(b"G")
-                await asyncio.sleep(BRIEF / 10)
-            assert BRIEF / 2 < await finished < 10 * BRIEF
+    async with (
+        serving(world, store, limits=ServerLimits(header=BRIEF)) as server,
+        raw_connection(server.port, world.client_context(1, 0)) as (reader, writer),
+    ):
+        # A first request that is whole: the deadline is that of the second one's headers.
+        writer.write(get("/federation/v1/ping"))
+        await reader.readuntil(b"}")
+        finished = asyncio.create_task(ends(reader, within=5))
+        writer.write(b"GET /federation/v1/ping HTTP/1.1\r\nSlow: ")
+        while not finished.done():
+            writer.write(b"a")
+            await asyncio.sleep(BRIEF / 10)
+        assert BRIEF / 2 < await finished < 10 * BRIEF
 
 
 async def test_an_unfinished_body_is_cut_off(world: World, store: SqliteStore) -> None:
-    async with serving(world, store, limits=ServerLimits(exchange=BRIEF)) as server:
-        async with raw_connection(server.port, world.client_context(1, 0)) as (reader, writer):
-            writer.write(post(ANNOUNCE, bytes(1000))[:-1])
-            assert await ends(reader, within=5) > BRIEF / 2
+    async with (
+        serving(world, store, limits=ServerLimits(exchange=BRIEF)) as server,
+        raw_connection(server.port, world.client_context(1, 0)) as (reader, writer),
+    ):
+        writer.write(post(ANNOUNCE, bytes(1000))[:-1])
+        assert await ends(reader, within=5) > BRIEF / 2
 
 
 async def test_who_never_reads_is_cut_off(world: World, full: SqliteStore, log300: OrgLog) -> None:
@@ -456,11 +487,13 @@ async def test_who_never_reads_is_cut_off(world: World, full: SqliteStore, log30
 
 
 async def test_an_idle_connection_is_closed(world: World, store: SqliteStore) -> None:
-    async with serving(world, store, limits=ServerLimits(idle=BRIEF)) as server:
-        async with raw_connection(server.port, world.client_context(1, 0)) as (reader, writer):
-            writer.write(get("/federation/v1/ping"))
-            assert await reader.readuntil(b"}")
-            assert await ends(reader, within=5) > BRIEF / 2
+    async with (
+        serving(world, store, limits=ServerLimits(idle=BRIEF)) as server,
+        raw_connection(server.port, world.client_context(1, 0)) as (reader, writer),
+    ):
+        writer.write(get("/federation/v1/ping"))
+        assert await reader.readuntil(b"}")
+        assert await ends(reader, within=5) > BRIEF / 2
 
 
 async def test_a_handshake_that_never_ends_is_cut_off(world: World, store: SqliteStore) -> None:
@@ -483,14 +516,16 @@ async def test_a_member_has_only_so_many_connections(world: World, store: Sqlite
                 except (ConnectionError, ssl.SSLError):
                     return False
 
-        async with raw_connection(server.port, context) as (first, writer1):
-            async with raw_connection(server.port, context) as (second, writer2):
-                for reader, writer in ((first, writer1), (second, writer2)):
-                    writer.write(ping)
-                    assert await reader.readline()
-                assert not await opens()
-                async with world.client(2, 0, server.port) as other:
-                    assert await other.ping()  # another member is not affected
+        async with (
+            raw_connection(server.port, context) as (first, writer1),
+            raw_connection(server.port, context) as (second, writer2),
+        ):
+            for reader, writer in ((first, writer1), (second, writer2)):
+                writer.write(ping)
+                assert await reader.readline()
+            assert not await opens()
+            async with world.client(2, 0, server.port) as other:
+                assert await other.ping()  # another member is not affected
         async with asyncio.timeout(5):
             while not await opens():  # the closed ones are counted out again
                 await asyncio.sleep(0.01)
@@ -506,25 +541,25 @@ async def test_a_member_has_only_so_many_requests_at_a_time(
         return 1
 
     announcement = world.log(1, 1).announcement(0)
-    async with serving(world, store, on_announce, ServerLimits(in_flight=2)) as server:
-        async with (
-            world.client(1, 0, server.port) as client,
-            world.client(2, 0, server.port) as other,
-        ):
-            held = [asyncio.create_task(client.announce(announcement)) for _ in range(2)]
-            refused = None
-            async with asyncio.timeout(5):
-                while refused is None:
-                    try:
-                        await client.ping()
-                        await asyncio.sleep(0.005)
-                    except PeerAnswerError as error:
-                        refused = error.status
-            assert refused == 429
-            assert await other.ping()
-            release.set()
-            assert await asyncio.gather(*held) == [1, 1]
-            assert await client.ping()
+    async with (
+        serving(world, store, on_announce, ServerLimits(in_flight=2)) as server,
+        world.client(1, 0, server.port) as client,
+        world.client(2, 0, server.port) as other,
+    ):
+        held = [asyncio.create_task(client.announce(announcement)) for _ in range(2)]
+        refused = None
+        async with asyncio.timeout(5):
+            while refused is None:
+                try:
+                    await client.ping()
+                    await asyncio.sleep(0.005)
+                except PeerAnswerError as error:
+                    refused = error.status
+        assert refused == 429
+        assert await other.ping()
+        release.set()
+        assert await asyncio.gather(*held) == [1, 1]
+        assert await client.ping()
 
 
 # --- starting and stopping
@@ -566,18 +601,20 @@ async def test_stopping_lets_what_runs_finish(world: World, store: SqliteStore) 
         await release.wait()
         return 5
 
-    async with serving(world, store, on_announce) as server:
-        async with world.client(1, 0, server.port) as client:
-            running = asyncio.create_task(client.announce(world.log(1, 1).announcement(0)))
-            await begun.wait()
-            stopping = asyncio.create_task(server.stop(drain=5))
-            await asyncio.sleep(0.05)
-            assert not stopping.done()
-            release.set()
-            assert await running == 5
-            await stopping
-            with pytest.raises(PeerUnreachableError):
-                await client.ping()
+    async with (
+        serving(world, store, on_announce) as server,
+        world.client(1, 0, server.port) as client,
+    ):
+        running = asyncio.create_task(client.announce(world.log(1, 1).announcement(0)))
+        await begun.wait()
+        stopping = asyncio.create_task(server.stop(drain=5))
+        await asyncio.sleep(0.05)
+        assert not stopping.done()
+        release.set()
+        assert await running == 5
+        await stopping
+        with pytest.raises(PeerUnreachableError):
+            await client.ping()
 
 
 async def test_stopping_does_not_wait_for_ever(world: World, store: SqliteStore) -> None:

@@ -1,4 +1,4 @@
-"""The whole federation side of a node: server, lines to the peers, following, announcing."""
+"""The whole federation side of a node, without the rest of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from orgnode.tls import client_context, server_context
 
 @dataclass(frozen=True)
 class FederationSettings:
-    """Everything about the federation side that an operator or a test may set."""
+    """Everything about the federation side that a test may set."""
 
     server: ServerLimits = field(default_factory=ServerLimits)
     client: ClientLimits = field(default_factory=ClientLimits)

@@ -1,0 +1,250 @@
+"""`orgnode log verify`: recompute everything that the stored logs claim, from the stored bytes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from mesh.assessment import Outcome, assess
+from mesh.constraints import UnknownMemberError
+from mesh.errors import MeshError
+from mesh.genesis import Mesh, open_genesis
+from mesh.wire import Present
+from orgnode.cli.errors import CliError, NotValidError
+from orgnode.cli.render import Cell, progress
+from orgnode.cli.session import Json, Session, SubData, session_of
+from orgnode.config import load_config
+from orgnode.datadir import read_file
+from orgnode.store import EntryRecord, Store
+from orgnode.store.sqlite import SqliteStore
+from proofs.checkpoint import open_checkpoint
+from proofs.errors import ProofsError
+from proofs.frontier import Frontier, leaf_hash
+from proofs.severity import BATCH_ENTROPY, Statement, verify_batch
+
+app = typer.Typer(help="Look after the stored logs.", no_args_is_help=True)
+
+CHUNK = 256
+PROOF_BATCH = 128
+ALL = 2**31 - 1
+
+
+class NoDatabaseError(CliError):
+    """The node has no database yet: it never ran."""
+
+
+class LogNotValidError(NotValidError):
+    """A stored log does not hash to what its owner signed, or a stored proof does not hold."""
+
+
+@dataclass
+class Audit:
+    """What verifying one stored log showed."""
+
+    log: str
+    entries: int = 0
+    checkpoints: int = 0
+    proofs: int | None = None
+    faults: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return {
+            "log": self.log,
+            "entries": self.entries,
+            "checkpoints": self.checkpoints,
+            "proofs": self.proofs,
+            "valid": not self.faults,
+            "faults": self.faults,
+        }
+
+
+@app.command()
+def verify(
+    ctx: typer.Context,
+    peer: Annotated[
+        str | None, typer.Option(help="Only this member's log; all by default.", show_default=False)
+    ] = None,
+    proofs: Annotated[
+        bool,
+        typer.Option("--proofs", help="Verify every stored severity proof again; takes longer."),
+    ] = False,
+    data_dir: SubData = None,
+    as_json: Json = False,
+) -> None:
+    """Hash the stored entries again and compare with the signed checkpoints.
+
+    Works while the node runs and while it does not. Exit code 4 if anything does not hold.
+    """
+    session = session_of(ctx)
+    session.datadir.check_exists()
+    config = load_config(session.datadir)
+    mesh = open_genesis(read_file(session.datadir.genesis))
+    if not session.datadir.database.exists():
+        raise NoDatabaseError(
+            f"there is no {session.datadir.database}", hint="the node has not run yet: orgnode run"
+        )
+    if peer is not None:
+        mesh.member(peer)
+    with SqliteStore.open(
+        session.datadir.database, name=config.name, mesh_id=mesh.mesh_id
+    ) as store:
+        names = [peer] if peer else [one for one in store.logs() if _known(mesh, one)]
+        audits = [_audited(session, store, mesh, name, proofs) for name in names]
+    session.output.rows(
+        ("log", "entries", "checkpoints", "proofs", "result"),
+        [audit.to_json() for audit in audits],
+        [_row(audit) for audit in audits],
+        right="entries,checkpoints,proofs",
+        empty="no log holds anything yet",
+    )
+    bad = [audit for audit in audits if audit.faults]
+    if bad:
+        raise LogNotValidError(
+            "; ".join(f"{audit.log}: {fault}" for audit in bad for fault in audit.faults[:5]),
+            hint="the disk or the database is damaged, or was changed: stop the node and restore "
+            "the data directory",
+        )
+
+
+def _known(mesh: Mesh, name: str) -> bool:
+    try:
+        mesh.member(name)
+    except UnknownMemberError:
+        return False
+    return True
+
+
+def _row(audit: Audit) -> list[Cell]:
+    return [
+        audit.log,
+        audit.entries,
+        audit.checkpoints,
+        "not asked" if audit.proofs is None else audit.proofs,
+        Text("✗ NOT VALID", style="bold red") if audit.faults else Text("✓ valid", style="green"),
+    ]
+
+
+def _audited(session: Session, store: Store, mesh: Mesh, name: str, proofs: bool) -> Audit:
+    size = store.state(name).size
+    with progress(session.output.err, quiet=session.output.as_json) as bar:
+        task = bar.add_task(name, total=size * (2 if proofs else 1))
+        return audit(store, mesh, name, proofs=proofs, advance=lambda n: bar.advance(task, n))
+
+
+def audit(
+    store: Store,
+    mesh: Mesh,
+    name: str,
+    *,
+    proofs: bool = False,
+    advance: Callable[[int], None] = lambda _: None,
+) -> Audit:
+    """Verify one stored log: entries against roots, roots against signatures, and the proofs.
+
+    `advance` is told how many entries were worked through.
+    """
+    result = Audit(log=name)
+    state = store.state(name)
+    signed = _signed_roots(store, mesh, name, result)
+    frontier = Frontier()
+    result.checkpoints += _matches(signed, frontier, result)
+    for start in range(0, state.size, CHUNK):
+        end = min(start + CHUNK, state.size)
+        leaves = [leaf_hash(note) for note in store.entries(name, start, end)]
+        if leaves != store.leaves(name, start, end):
+            result.faults.append(f"entries {start} to {end - 1} do not hash to their stored ids")
+        # Checkpoints end anywhere inside the chunk.
+        for size in sorted(size for size in signed if start < size <= end):
+            frontier = frontier.extend(leaves[frontier.size - start : size - start])
+            result.checkpoints += _matches(signed, frontier, result)
+        frontier = frontier.extend(leaves[frontier.size - start :])
+        result.entries = end
+        advance(end - start)
+    if frontier != state.frontier:
+        result.faults.append("the entries do not hash to the stored state of the log")
+    if state.evidence is not None:
+        result.faults.append(f"the log is suspended: {state.evidence.kind}")
+    if proofs:
+        _verify_proofs(store, mesh, name, state.size, result, advance)
+    return result
+
+
+def _signed_roots(store: Store, mesh: Mesh, name: str, result: Audit) -> dict[int, bytes]:
+    """Size and root of every stored checkpoint whose signature holds."""
+    key = mesh.log_key(name)
+    signed: dict[int, bytes] = {}
+    for record in store.checkpoints(name, ALL):
+        try:
+            checkpoint = open_checkpoint(record.note, key)
+        except (MeshError, ProofsError) as error:
+            result.faults.append(
+                f"the checkpoint of size {record.size}: {type(error).__name__}: {error}"
+            )
+            continue
+        if (checkpoint.size, checkpoint.root) != (record.size, record.root):
+            result.faults.append(
+                f"the checkpoint of size {record.size} was signed for another tree"
+            )
+        signed[checkpoint.size] = checkpoint.root
+    return signed
+
+
+def _matches(signed: dict[int, bytes], frontier: Frontier, result: Audit) -> int:
+    root = signed.get(frontier.size)
+    if root is None:
+        return 0
+    if root != frontier.root():
+        result.faults.append(
+            f"the first {frontier.size} entries do not hash to the root that was signed for them"
+        )
+        return 0
+    return 1
+
+
+def _verify_proofs(
+    store: Store,
+    mesh: Mesh,
+    name: str,
+    size: int,
+    result: Audit,
+    advance: Callable[[int], None],
+) -> None:
+    result.proofs = 0
+    for start in range(0, size, PROOF_BATCH):
+        end = min(start + PROOF_BATCH, size)
+        batch = list(_claims(store, mesh, name, start, end, result))
+        verdicts = verify_batch([claim for _, claim in batch], os.urandom(BATCH_ENTROPY))
+        for (record, _), verdict in zip(batch, verdicts, strict=True):
+            if verdict is None:
+                result.proofs += 1
+            else:
+                result.faults.append(f"entry {record.index}: {type(verdict).__name__}: {verdict}")
+        advance(end - start)
+
+
+def _claims(
+    store: Store, mesh: Mesh, name: str, start: int, end: int, result: Audit
+) -> Iterator[tuple[EntryRecord, tuple[Statement, bytes]]]:
+    """The severity claims of the accepted signals that still have their content."""
+    member = mesh.member(name)
+    records = store.records(name, start, end)
+    notes, bodies = store.entries(name, start, end), store.bodies(name, start, end)
+    for record, note, answer in zip(records, notes, bodies, strict=True):
+        if (
+            record.outcome is not Outcome.ACCEPTED
+            or not isinstance(answer, Present)
+            or record.day is None
+        ):
+            continue
+        # As of the day that it was dated: expiry is not what is verified here.
+        found = assess(mesh, member, record.index, note, answer, record.day)
+        if found.outcome is not Outcome.ACCEPTED:
+            result.faults.append(f"entry {record.index}: {found.error}: {found.reason}")
+        elif found.claim is not None:
+            yield record, found.claim

@@ -1,0 +1,248 @@
+"""The checks of `orgnode doctor` that reach out: ports, the running node, the peers, the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from typing import Final
+
+from mesh.genesis import Mesh
+from mesh.member import MemberCard
+from orgnode.cli.checks import (
+    Check,
+    Verdict,
+    bad,
+    check_backends,
+    check_card,
+    check_config,
+    check_database,
+    check_directory,
+    check_disk,
+    check_environment,
+    check_fingerprint_key,
+    check_genesis,
+    check_keys,
+    check_python,
+    check_token,
+    good,
+    problem,
+    skipped,
+    warning,
+)
+from orgnode.client import NodeClient
+from orgnode.config import NodeConfig
+from orgnode.datadir import DataDir, RunInfo
+from orgnode.errors import OrgnodeError
+from orgnode.federation.paths import PING
+from orgnode.keystore import KeyStore
+from orgnode.tls import client_context, peer_pin
+
+PEER_SECONDS: Final = 5.0
+"""How long a peer may take to answer."""
+
+CLOCK_SECONDS: Final = 300
+"""How far clocks may be apart before a warning: only days are compared in the mesh."""
+
+
+def run_checks(datadir: DataDir, passphrase: str | None) -> Iterator[Check]:
+    """Run every check, in order; each is yielded as it ends."""
+    yield check_python()
+    yield check_backends()
+    yield check_environment()
+    yield (directory := check_directory(datadir))
+    if directory.verdict is Verdict.BAD:
+        return
+    config, found = check_config(datadir)
+    yield found
+    keystore, found = check_keys(datadir, passphrase)
+    yield found
+    yield check_card(datadir, config, keystore)
+    mesh, found = check_genesis(datadir, keystore)
+    yield found
+    yield check_fingerprint_key(datadir, mesh)
+    yield check_token(datadir)
+    yield check_disk(datadir)
+    yield check_database(datadir)
+    run = datadir.read_run()
+    yield from check_ports(datadir, config, run)
+    yield check_node(datadir, run)
+    if mesh is None or keystore is None or config is None:
+        yield skipped("peers", "needs config, keys and genesis")
+    else:
+        yield from check_peers(mesh, keystore, config)
+
+
+# --- the running node
+
+
+def check_ports(
+    datadir: DataDir, config: NodeConfig | None, run: RunInfo | None
+) -> Iterator[Check]:
+    """The ports are the node's if it runs, and free if it does not."""
+    if config is None:
+        yield skipped("ports", "needs a config")
+        return
+    if run is not None:
+        for name, host, port in (
+            ("local port", run.local_host, run.local_port),
+            ("federation port", config.federation_host, run.federation_port),
+        ):
+            yield _listening(name, host, port)
+        return
+    for name, host, port in (
+        ("local port", config.local_host, config.local_port),
+        ("federation port", config.federation_host, config.federation_port),
+    ):
+        yield _free(name, host, port)
+
+
+def _listening(name: str, host: str, port: int) -> Check:
+    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - the other way
+    try:
+        socket.create_connection((target, port), timeout=3.0).close()
+    except OSError as error:
+        return bad(
+            name,
+            f"nothing answers on {target}:{port} ({error.strerror or type(error).__name__})",
+            "look at the node's log, and restart it",
+        )
+    return good(name, f"listening on {host}:{port}")
+
+
+def _free(name: str, host: str, port: int) -> Check:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return bad(
+            name,
+            f"{host}:{port} can't be listened on ({error.strerror or type(error).__name__})",
+            f"stop what uses it, or set another {name.replace(' ', '_')} in config.toml",
+        )
+    return good(name, f"{host}:{port} is free")
+
+
+def check_node(datadir: DataDir, run: RunInfo | None) -> Check:
+    """The node runs and is ready."""
+    if run is None:
+        if datadir.in_use():
+            return warning("node", "a process holds the directory but is not ready", "wait for it")
+        return skipped("node", "not running; start it with `orgnode run`")
+    try:
+        return asyncio.run(_ask_node(datadir, run))
+    except OrgnodeError as error:
+        return problem("node", error)
+
+
+async def _ask_node(datadir: DataDir, run: RunInfo) -> Check:
+    async with NodeClient.from_datadir(datadir.path, timeout=5.0) as node:
+        ready = await node.ready()
+        if not ready.ready:
+            return warning("node", f"not ready: {', '.join(ready.reasons)}", "wait for it")
+        status = await node.status()
+        return good(
+            "node",
+            f"ready (process {run.pid}), {status.log_size} own entries, "
+            f"{status.last_event} events, {status.subscribers} subscribers",
+        )
+
+
+# --- the peers
+
+
+def check_peers(mesh: Mesh, keystore: KeyStore, config: NodeConfig) -> Iterator[Check]:
+    """Each peer answers at its endpoint, with its key, in this mesh; and the clocks agree."""
+    peers = mesh.peers_of(config.name)
+    answers = asyncio.run(_ping_all(peers, keystore, mesh))
+    yield from (check for check, _ in answers)
+    offsets = sorted(offset for _, offset in answers if offset is not None)
+    if not offsets:
+        yield skipped("clock", "no peer to compare with")
+        return
+    middle = offsets[len(offsets) // 2]
+    if abs(middle) > CLOCK_SECONDS:
+        yield warning(
+            "clock",
+            f"{abs(middle):.0f} s {'behind' if middle > 0 else 'ahead of'} the peers",
+            "synchronize the clock (NTP): a day's difference makes true entries be refused",
+        )
+    else:
+        yield good("clock", f"within {max(1.0, abs(middle)):.0f} s of {len(offsets)} peers")
+
+
+async def _ping_all(
+    peers: tuple[MemberCard, ...], keystore: KeyStore, mesh: Mesh
+) -> list[tuple[Check, float | None]]:
+    return list(await asyncio.gather(*(_ping(card, keystore, mesh) for card in peers)))
+
+
+async def _ping(card: MemberCard, keystore: KeyStore, mesh: Mesh) -> tuple[Check, float | None]:
+    """Ask a peer's ping endpoint; its answer and how many seconds its clock is ahead."""
+    name = f"peer {card.name}"
+    try:
+        async with asyncio.timeout(PEER_SECONDS):
+            answer = await _request(card, keystore)
+    except TimeoutError:
+        return warning(name, f"no answer within {PEER_SECONDS:.0f} s", f"is {card.name} up?"), None
+    except ssl.SSLError:
+        return (
+            bad(
+                name,
+                f"the TLS handshake with {card.host}:{card.port} fails",
+                f"compare the mesh id with {card.name}: one of you has another genesis",
+            ),
+            None,
+        )
+    except OSError as error:
+        return (
+            warning(
+                name,
+                f"{card.host}:{card.port}: {error.strerror or type(error).__name__}",
+                f"check the network, and whether {card.name}'s node runs",
+            ),
+            None,
+        )
+    pin, head, body = answer
+    if pin != card.transport_pin:
+        return bad(name, "another key answers at its endpoint", f"ask {card.name}"), None
+    date = next((line[5:].strip() for line in head if line.lower().startswith("date:")), "")
+    told = email.utils.parsedate_to_datetime(date).timestamp() if date else None
+    offset = None if told is None else told - time.time()
+    if head[0].split(" ")[1:2] != ["200"] or mesh.mesh_id.encode() not in body:
+        return bad(
+            name, "answers, but not for this mesh", f"compare the mesh id with {card.name}"
+        ), offset
+    return good(name, f"answers at {card.host}:{card.port}"), offset
+
+
+async def _request(card: MemberCard, keystore: KeyStore) -> tuple[str, list[str], bytes]:
+    """One GET of the peer's ping: its pin, the head's lines, the body."""
+    context = client_context(keystore, card.certificate)
+    reader, writer = await asyncio.open_connection(
+        card.host, card.port, ssl=context, server_hostname=card.name
+    )
+    try:
+        tls = writer.get_extra_info("ssl_object")
+        pin = peer_pin(tls)
+        host = f"[{card.host}]" if ":" in card.host else card.host
+        writer.write(
+            f"GET {PING} HTTP/1.1\r\nHost: {host}:{card.port}\r\nConnection: close\r\n\r\n".encode()
+        )
+        data = await reader.read(8_192)
+        while chunk := await reader.read(8_192):
+            data += chunk
+            if len(data) > 65_536:
+                break
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    head, _, body = data.partition(b"\r\n\r\n")
+    return pin, head.decode("ascii", "replace").split("\r\n"), body

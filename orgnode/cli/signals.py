@@ -1,0 +1,227 @@
+"""`orgnode signals`, `show`, `retract`: what was published, here and at peers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mesh.taxonomy import CATEGORIES, RETRACTION_REASONS, technique_title
+from orgnode.api.models import SignalAnswer
+from orgnode.cli.errors import CliError, UsageProblemError
+from orgnode.cli.render import Cell, band_text, fields, moment, short_id
+from orgnode.cli.session import Json, Session, SubData, session_of
+from orgnode.client import NodeClient
+
+SignalId = Annotated[
+    str, typer.Argument(help="The signal's id, or its first digits (at least 6).", metavar="ID")
+]
+
+MIN_PREFIX = 6
+WHAT_A_PROOF_SHOWS = (
+    "committed scores follow the rubric and reach the band; not that the assessor was honest"
+)
+ID_DIGITS = 64
+
+
+class AmbiguousIdError(CliError):
+    """More than one signal's id begins with these digits."""
+
+
+class UnknownIdError(CliError):
+    """No signal's id begins with these digits."""
+
+
+def signals(
+    ctx: typer.Context,
+    min_band: Annotated[
+        str | None, typer.Option(help="Only this band and above.", show_default=False)
+    ] = None,
+    category: Annotated[
+        str | None, typer.Option(help="Only this hazard code.", show_default=False)
+    ] = None,
+    issuer: Annotated[
+        str | None, typer.Option(help="Only this member's.", show_default=False)
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option(help="live, retracted or expired.", show_default=False)
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
+    refused: Annotated[
+        bool, typer.Option("--refused", help="Peers' entries that did not hold, and why.")
+    ] = False,
+    data_dir: SubData = None,
+    as_json: Json = False,
+) -> None:
+    """List signals, own ones and verified ones of peers, newest first."""
+    session = session_of(ctx)
+    if refused:
+        if min_band or category or status:
+            raise UsageProblemError(
+                "nothing about a refused entry is proven, so it has no band, category or status",
+                hint="filter by --issuer only",
+            )
+        session.run(_refused(session, issuer, limit))
+        return
+    session.run(_list(session, min_band, category, issuer, status, limit))
+
+
+async def _list(
+    session: Session,
+    min_band: str | None,
+    category: str | None,
+    issuer: str | None,
+    status: str | None,
+    limit: int,
+) -> None:
+    found: list[SignalAnswer] = []
+    cursor: int | None = None
+    async with NodeClient.from_datadir(session.datadir.path) as node:
+        while len(found) < limit:
+            page = await node.signals(
+                min_band=min_band,
+                category=category,
+                issuer=issuer,
+                status=status,
+                limit=min(500, limit - len(found)),
+                cursor=cursor,
+            )
+            found += page.signals
+            cursor = page.next
+            if cursor is None:
+                break
+    session.output.rows(
+        ("id", "day", "issuer", "band", "category", "technique", "conf", "status", "received"),
+        [signal.model_dump() for signal in found],
+        [_row(signal) for signal in found],
+        right="conf",
+        empty="no signal matches",
+    )
+
+
+def _row(signal: SignalAnswer) -> list[Cell]:
+    return [
+        short_id(signal.id),
+        signal.day,
+        f"{signal.issuer} (own)" if signal.own else signal.issuer,
+        band_text(signal.band),
+        signal.category,
+        signal.technique,
+        signal.confidence,
+        signal.status,
+        moment(signal.received),
+    ]
+
+
+async def _refused(session: Session, issuer: str | None, limit: int) -> None:
+    async with NodeClient.from_datadir(session.datadir.path) as node:
+        found = await node.refusals(issuer=issuer, limit=min(500, limit))
+    session.output.rows(
+        ("id", "issuer", "index", "check", "reason"),
+        [one.model_dump() for one in found],
+        [[short_id(one.id), one.issuer, one.index, one.error, one.reason] for one in found],
+        right="index",
+        empty="nothing was refused",
+    )
+
+
+def show(
+    ctx: typer.Context, signal: SignalId, data_dir: SubData = None, as_json: Json = False
+) -> None:
+    """Show everything that a signal says."""
+    session = session_of(ctx)
+    session.run(_show(session, signal))
+
+
+async def _show(session: Session, given: str) -> None:
+    async with NodeClient.from_datadir(session.datadir.path) as node:
+        signal = await node.signal(await resolve(node, given))
+    if session.output.as_json:
+        session.output.item(signal.model_dump())
+        return
+    session.output.show(fields(_details(signal)))
+
+
+def _details(signal: SignalAnswer) -> list[tuple[str, Cell]]:
+    met = "met by the issuer itself" if signal.direct else f"derived from {signal.derived_from}"
+    technique = f"{signal.technique}: {technique_title(signal.technique or '')}"
+    return [
+        ("signal", signal.id),
+        ("issuer", f"{signal.issuer}{' (this organization)' if signal.own else ''}"),
+        ("place in its log", signal.index),
+        ("status", signal.status),
+        ("band", band_text(signal.band)),
+        ("category", f"{signal.category}: {CATEGORIES.get(signal.category, 'unknown')}"),
+        ("technique", technique if signal.technique else "erased"),
+        ("confidence", "erased" if signal.confidence is None else f"{signal.confidence} %"),
+        ("source", met if signal.direct is not None else "erased"),
+        ("barrier that failed", signal.barrier or "not said"),
+        ("tokens", ", ".join(signal.tokens) or "erased"),
+        ("day", signal.day),
+        ("expires", signal.expires),
+        ("received here", moment(signal.received)),
+        ("what its proof shows", WHAT_A_PROOF_SHOWS),
+    ]
+
+
+def retract(
+    ctx: typer.Context,
+    signal: SignalId,
+    reason: Annotated[
+        str, typer.Option(help=f"One of {', '.join(RETRACTION_REASONS)}; published.")
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Retract without asking.")] = False,
+    data_dir: SubData = None,
+    as_json: Json = False,
+) -> None:
+    """Withdraw an own signal: its content is erased here and at every peer. Can't be undone."""
+    session = session_of(ctx)
+    if reason not in RETRACTION_REASONS:
+        raise UsageProblemError(
+            f"a reason is one of {', '.join(RETRACTION_REASONS)}",
+            hint="; ".join(f"{name}: {title}" for name, title in RETRACTION_REASONS.items()),
+        )
+    if not yes and session.output.as_json:
+        raise UsageProblemError("--json cannot ask whether you are sure", hint="add --yes")
+    session.run(_retract(session, signal, reason, yes))
+
+
+async def _retract(session: Session, given: str, reason: str, yes: bool) -> None:
+    async with NodeClient.from_datadir(session.datadir.path) as node:
+        signal = await node.signal(await resolve(node, given))
+        if not yes:
+            session.output.show(fields(_details(signal)[:6]))
+            typer.confirm("Retract this signal for good?", abort=True)
+        done = await node.retract(signal.id, reason)
+    if session.output.as_json:
+        session.output.item(done.model_dump())
+        return
+    session.output.say(f"Retracted {signal.id}", "bold green")
+    session.output.say("Peers erase its content as soon as the retraction reaches them.")
+
+
+async def resolve(node: NodeClient, given: str) -> str:
+    """The whole id of the signal that is meant by its first digits.
+
+    :raises UnknownIdError, AmbiguousIdError: none, or more than one.
+    """
+    digits = given.strip().lower()
+    if not digits or set(digits) - set("0123456789abcdef") or len(digits) > ID_DIGITS:
+        raise UsageProblemError("a signal's id is written in hex", hint="see `orgnode signals`")
+    if len(digits) == ID_DIGITS:
+        return digits
+    if len(digits) < MIN_PREFIX:
+        raise UsageProblemError(
+            f"give at least {MIN_PREFIX} digits of the id", hint="see `orgnode signals`"
+        )
+    found = [one.id async for one in node.iter_signals() if one.id.startswith(digits)]
+    if not found:
+        raise UnknownIdError(
+            f"no signal's id begins with {digits}",
+            hint="list them with `orgnode signals`; refused ones with `orgnode signals --refused`",
+        )
+    if len(found) > 1:
+        raise AmbiguousIdError(
+            f"{len(found)} signals' ids begin with {digits}", hint="give more digits"
+        )
+    return found[0]

@@ -1,0 +1,279 @@
+"""The test network itself: founding it, starting, looking, stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from mesh.constraints import MIN_MEMBERS
+from mesh.genesis import Mesh, open_genesis
+from orgnode.client import ClientError, NodeClient
+from orgnode.config import ENV_PREFIX, NodeConfig
+from orgnode.datadir import read_file
+from orgnode.founding import create_node, draft, install, sign
+from orgnode.keystore import KeyStore
+from orgnode.testnet import processes
+from orgnode.testnet.errors import (
+    NodeStartError,
+    NodeStartTimeoutError,
+    NoNetworkError,
+    OtherNetworkError,
+    TestnetError,
+)
+from orgnode.testnet.ports import LOOPBACK, free_ports
+from orgnode.testnet.state import FILE, Org, read_state, write_state
+
+MAX_ORGS: Final = 20
+READY_SECONDS: Final = 60.0
+DRAIN_SECONDS: Final = 20.0
+
+HONEST: Final = "orgnode"
+MAVERICK: Final = "orgnode.testing.maverick"
+"""The node program that forges signals on demand."""
+
+_NAMES = ("acme", "birch", "cobalt", "dune", "ember", "fjord", "grove", "heron", "iris", "juniper")
+
+
+@dataclass(frozen=True)
+class OrgStatus:
+    """One organization's node at this moment."""
+
+    name: str
+    state: str
+    """`running`, `starting`, `stopped` or `crashed`."""
+    directory: Path
+    pid: int | None = None
+    local_url: str | None = None
+    federation_port: int | None = None
+    maverick: bool = False
+
+
+class TestNetwork:
+    """Several organizations' nodes in one directory. See the package for how it is used."""
+
+    __test__ = False
+
+    def __init__(self, directory: Path, orgs: tuple[Org, ...]) -> None:
+        self.directory = directory
+        self.orgs = orgs
+
+    # --- founding
+
+    @classmethod
+    def create(cls, directory: Path, orgs: int, *, mavericks: Collection[int] = ()) -> Self:
+        """Make keys, cards, a genesis and settings for so many organizations.
+
+        :param mavericks: places (from 0) of organizations whose node forges signals on demand.
+        :raises OtherNetworkError: there is something in the directory already.
+        :raises TestnetError: the number of organizations can't be.
+        """
+        if not MIN_MEMBERS <= orgs <= MAX_ORGS:
+            raise TestnetError(
+                f"a test network has {MIN_MEMBERS} to {MAX_ORGS} organizations",
+                hint="choose --orgs accordingly",
+            )
+        directory = directory.absolute()
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise OtherNetworkError(
+                f"{directory} is not empty", hint="choose another --dir for the test network"
+            )
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ports = free_ports(2 * orgs)
+        made = []
+        for place in range(orgs):
+            label = _NAMES[place] if place < len(_NAMES) else f"org{place + 1}"
+            org = Org(
+                name=f"{label}.example",
+                directory=directory / label,
+                module=MAVERICK if place in mavericks else HONEST,
+            )
+            local_port, port = ports[2 * place : 2 * place + 2]
+            config = NodeConfig(
+                name=org.name,
+                control_group=label,
+                local_port=local_port,
+                federation_host=LOOPBACK,
+                federation_port=port,
+                prove_workers=1,  # several nodes share this machine
+                log_format="json",
+            )
+            create_node(org.datadir, config, host=LOOPBACK, port=port)
+            made.append(org)
+        _found(directory.name, made)
+        write_state(directory, tuple(made))
+        return cls(directory, tuple(made))
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Open the test network of a directory.
+
+        :raises NoNetworkError, OtherNetworkError: there is none, or another thing.
+        """
+        directory = directory.absolute()
+        return cls(directory, read_state(directory))
+
+    @classmethod
+    def open_or_create(
+        cls, directory: Path, orgs: int | None, *, mavericks: Collection[int] = ()
+    ) -> Self:
+        """Open a test network, or make one where there is none.
+
+        :raises OtherNetworkError: it has another number of organizations than asked for.
+        """
+        try:
+            network = cls.open(directory)
+        except NoNetworkError:
+            return cls.create(directory, 5 if orgs is None else orgs, mavericks=mavericks)
+        if orgs is not None and len(network.orgs) != orgs:
+            raise OtherNetworkError(
+                f"the network in {directory} has {len(network.orgs)} organizations, not {orgs}",
+                hint="choose another --dir, or `orgnode testnet down --remove` it first",
+            )
+        return network
+
+    @property
+    def mesh(self) -> Mesh:
+        """The mesh that all of them founded."""
+        return open_genesis(read_file(self.orgs[0].datadir.genesis))
+
+    def client(self, org: Org) -> NodeClient:
+        """A client for the local API of one organization's node."""
+        return NodeClient.from_datadir(org.directory)
+
+    # --- running
+
+    async def up(
+        self,
+        *,
+        within: float = READY_SECONDS,
+        ready: Callable[[Org], None] = lambda _: None,
+    ) -> None:
+        """Start the nodes that do not run, and wait until all are ready; `ready` is told of each.
+
+        `within` is how many seconds they may take.
+
+        If one fails, those that were started stay up: `down` ends them.
+
+        :raises NodeStartError: a node ended, or was not ready in time; with the end of its log.
+        """
+        for org in self.orgs:
+            if not org.alive:
+                self._remember(org.with_process(self._start(org)))
+        end = time.monotonic() + within
+        waiting = [asyncio.ensure_future(_until_ready(org, end)) for org in self.orgs]
+        try:
+            for done in asyncio.as_completed(waiting):
+                ready(await done)
+        finally:
+            for one in waiting:
+                one.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    def _start(self, org: Org) -> processes.ProcessId:
+        # Settings of this environment are not meant for five nodes at once.
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(ENV_PREFIX)
+        }
+        command = [sys.executable, "-m", org.module, "--data-dir", str(org.directory), "run"]
+        process = processes.start(command, org.log, environment)
+        if process is None:
+            raise _ended(org)
+        return process
+
+    def _remember(self, changed: Org) -> None:
+        self.orgs = tuple(changed if org.name == changed.name else org for org in self.orgs)
+        write_state(self.directory, self.orgs)
+
+    def status(self) -> list[OrgStatus]:
+        """Every organization's node at this moment."""
+        found = []
+        for org in self.orgs:
+            run = org.datadir.read_run()
+            state = "stopped" if org.process is None else "crashed"
+            if org.alive:
+                state = "running" if run is not None else "starting"
+            found.append(
+                OrgStatus(
+                    name=org.name,
+                    state=state,
+                    directory=org.directory,
+                    pid=org.process.pid if org.alive and org.process else None,
+                    local_url=f"http://{run.local_host}:{run.local_port}" if run else None,
+                    federation_port=run.federation_port if run else None,
+                    maverick=org.module == MAVERICK,
+                )
+            )
+        return found
+
+    def down(self, timeout: float = DRAIN_SECONDS) -> list[str]:
+        """Let every node drain and end; returns the names of those that had to be killed.
+
+        Only processes that this network started are touched.
+        """
+        ending = [
+            org for org in self.orgs if org.process is not None and org.process.send(signal.SIGTERM)
+        ]
+        killed = []
+        end = time.monotonic() + timeout
+        for org in ending:
+            assert org.process is not None
+            if not org.process.wait(max(0.0, end - time.monotonic())):
+                org.process.send(signal.SIGKILL)
+                org.process.wait(5.0)
+                killed.append(org.name)
+        self.orgs = tuple(org.with_process(None) for org in self.orgs)
+        write_state(self.directory, self.orgs)
+        return killed
+
+    def remove(self) -> None:
+        """Delete the network's own files; the directory too if nothing else is in it."""
+        for org in self.orgs:
+            shutil.rmtree(org.directory, ignore_errors=True)
+        (self.directory / FILE).unlink(missing_ok=True)
+        if not any(self.directory.iterdir()):
+            self.directory.rmdir()
+
+
+def _found(name: str, orgs: list[Org]) -> None:
+    """Take the founders' steps, each as the organization itself would."""
+    made = draft(name or "test network", [read_file(org.datadir.card) for org in orgs])
+    copies = [sign(org.datadir, made.text, KeyStore.open(org.datadir.keys)) for org in orgs]
+    for org in orgs:
+        install(org.datadir, copies, made.fingerprint_key)
+
+
+async def _until_ready(org: Org, end: float) -> Org:
+    """Wait until the node says of itself that it serves: no fixed pause is right everywhere."""
+    while True:
+        if not org.alive:
+            raise _ended(org)
+        run = org.datadir.read_run()
+        if run is not None and org.process is not None and run.pid == org.process.pid:
+            try:
+                async with NodeClient.from_datadir(org.directory, timeout=5.0) as node:
+                    if (await node.ready()).ready:
+                        return org
+            except ClientError:
+                pass  # not listening yet, or ending: looked at again
+        if time.monotonic() > end:
+            raise NodeStartTimeoutError(
+                f"{org.name} was not ready in time; the end of {org.log}:\n"
+                f"{processes.tail(org.log)}",
+                hint="the machine may be busy: try again, or look at the log",
+            )
+        await asyncio.sleep(processes.POLL_SECONDS)
+
+
+def _ended(org: Org) -> NodeStartError:
+    return NodeStartError(
+        f"the node of {org.name} ended; the end of {org.log}:\n{processes.tail(org.log)}",
+        hint="its log says why",
+    )

@@ -1,0 +1,351 @@
+"""What a peer can answer, and what the client makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import time
+import zlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from fed_maverick import Answer, MaverickServer, Reply
+from fed_support import HOST, QUICK, World, free_ports, honest, lying
+
+from mesh.testing.orglog import OrgLog
+from mesh.wire import MISSING
+from orgnode.federation import ClientLimits, PeerClient
+from orgnode.federation.errors import (
+    AnswerTooLargeError,
+    EncodedAnswerError,
+    PeerAnswerError,
+    PeerError,
+    PeerTimeoutError,
+    PeerUnreachableError,
+    WrongPeerError,
+)
+from orgnode.tls import client_context
+from proofs.tiles import decode_bundle
+
+Call = Callable[[PeerClient], Any]
+
+CALLS: list[tuple[str, Call]] = [
+    ("ping", lambda c: c.ping()),
+    ("checkpoint", lambda c: c.checkpoint()),
+    ("tile", lambda c: c.tile(0, 0, 5)),
+    ("bundle", lambda c: c.bundle(0, 5)),
+    ("bodies", lambda c: c.bodies(0, 5)),
+    ("announce", lambda c: c.announce(b"x")),
+]
+every_call = pytest.mark.parametrize("call", [c for _, c in CALLS], ids=[n for n, _ in CALLS])
+
+
+@asynccontextmanager
+async def talking_to(
+    world: World, answer: Answer, limits: ClientLimits = QUICK
+) -> AsyncIterator[tuple[PeerClient, MaverickServer]]:
+    """Member 0 asks member 1."""
+    async with (
+        MaverickServer(world.server_context(1), answer) as maverick,
+        world.client(0, 1, maverick.port, limits) as client,
+    ):
+        yield client, maverick
+
+
+def always(reply: Reply | bytes) -> Answer:
+    return lambda method, path, body: reply
+
+
+@pytest.fixture(scope="module")
+def log5(world: World) -> OrgLog:
+    return world.log(1, 5)
+
+
+async def test_true_answers_are_read(world: World, log5: OrgLog) -> None:
+    log5_missing = [*log5.answers[:2], MISSING]
+    async with talking_to(world, honest(log5)) as (client, maverick):
+        assert await client.checkpoint() == log5.checkpoint()
+        assert await client.tile(0, 0, 5) == log5.tile(0, 0, 5)
+        assert await client.bundle(0, 5) == decode_bundle(log5.bundle(0, 5), 5)
+        assert await client.bodies(0, 2) == log5_missing[:2]
+        assert maverick.asked[0] == f"GET /federation/v1/logs/{log5.name}/checkpoint"
+
+
+async def test_a_connection_is_used_again(world: World, log5: OrgLog) -> None:
+    async with talking_to(world, honest(log5)) as (client, maverick):
+        for _ in range(5):
+            await client.checkpoint()
+        assert len(maverick._tasks) == 1
+
+
+@every_call
+async def test_silence_is_cut_off(world: World, call: Call) -> None:
+    limits = ClientLimits(short=0.2, long=0.2)
+    async with talking_to(world, always(Reply(hang=True)), limits) as (client, _):
+        started = time.monotonic()
+        with pytest.raises(PeerTimeoutError):
+            await call(client)
+        assert 0.15 < time.monotonic() - started < 3
+
+
+@every_call
+async def test_a_trickle_is_cut_off_although_bytes_keep_coming(world: World, call: Call) -> None:
+    limits = ClientLimits(short=0.2, long=0.2)
+    reply = Reply(b"x" * 160, pace=0.02)
+    async with talking_to(world, always(reply), limits) as (client, _):
+        started = time.monotonic()
+        with pytest.raises(PeerTimeoutError):
+            await call(client)
+        assert time.monotonic() - started < 3
+
+
+async def test_a_peer_that_accepts_and_never_speaks_tls_is_cut_off(world: World) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, HOST, 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with world.client(0, 1, port, ClientLimits(short=0.2)) as client:
+            with pytest.raises(PeerTimeoutError):
+                await client.ping()
+
+
+async def test_nobody_there(world: World) -> None:
+    async with world.client(0, 1, free_ports(1)[0]) as client:
+        with pytest.raises(PeerUnreachableError, match=r"127\.0\.0\.1"):
+            await client.ping()
+
+
+@every_call
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "x-gzip"])
+async def test_a_compressed_answer_is_refused_unread(world: World, call: Call, coding: str) -> None:
+    bomb = zlib.compress(bytes(20_000_000), 9) if coding != "gzip" else gzip.compress(b"{}")
+    reply = Reply(bomb, headers=[("Content-Encoding", coding)])
+    async with talking_to(world, always(reply)) as (client, _):
+        with pytest.raises(EncodedAnswerError):
+            await call(client)
+
+
+async def test_a_compressed_refusal_is_not_inflated(world: World) -> None:
+    bomb = zlib.compress(bytes(20_000_000), 9)
+    reply = Reply(bomb, status=500, headers=[("Content-Encoding", "deflate")])
+    async with talking_to(world, always(reply)) as (client, _):
+        with pytest.raises(PeerAnswerError) as caught:
+            await client.ping()
+        assert (caught.value.status, caught.value.told) == (500, None)
+
+
+@every_call
+async def test_an_enormous_answer_is_refused_by_its_length(world: World, call: Call) -> None:
+    reply = Reply(b"x", length=10**12)
+    async with talking_to(world, always(reply)) as (client, _):
+        with pytest.raises(AnswerTooLargeError):
+            await call(client)
+
+
+@every_call
+async def test_an_answer_without_end_is_cut_off(world: World, call: Call) -> None:
+    """Chunked, so that only counting helps: more than any true answer, and then still more."""
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    reply = Reply(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 40)
+    async with talking_to(world, always(reply), ClientLimits()) as (client, _):
+        with pytest.raises(AnswerTooLargeError):
+            await call(client)
+
+
+@every_call
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(world: World, call: Call, status: int) -> None:
+    async with MaverickServer(world.server_context(1), always(b"{}")) as elsewhere:
+        target = f"https://{HOST}:{elsewhere.port}/federation/v1/ping"
+        reply = Reply(status=status, headers=[("Location", target)])
+        async with talking_to(world, always(reply)) as (client, _):
+            with pytest.raises(PeerAnswerError) as caught:
+                await call(client)
+            assert caught.value.status == status
+        assert elsewhere.asked == []
+
+
+async def test_cookies_are_not_kept(world: World) -> None:
+    heads = []
+
+    def answer(method: str, path: str, body: bytes) -> Reply:
+        heads.append(path)
+        return Reply(b'{"name":"x"}', headers=[("Set-Cookie", "id=1; Path=/")])
+
+    async with talking_to(world, answer) as (client, _):
+        await client.ping()
+        assert client._session is not None
+        assert list(client._session.cookie_jar) == []
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+    ],
+)
+@every_call
+async def test_a_truncated_answer_is_no_answer(world: World, call: Call, raw: bytes) -> None:
+    async with talking_to(world, always(Reply(raw=raw))) as (client, _):
+        with pytest.raises(PeerAnswerError):
+            await call(client)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 5_000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+async def test_what_is_not_http_is_a_peers_error(world: World, raw: bytes) -> None:
+    async with talking_to(world, always(Reply(raw=raw))) as (client, _):
+        with pytest.raises(PeerError):
+            await client.ping()
+
+
+@pytest.mark.parametrize("cut", [1, 31, 32, 100])
+async def test_a_truncated_tile_is_refused(world: World, log5: OrgLog, cut: int) -> None:
+    answer = lying(log5, tile=lambda path: log5.tile(0, 0, 5)[:-cut])
+    async with talking_to(world, answer) as (client, _):
+        with pytest.raises(PeerAnswerError, match="tile"):
+            await client.tile(0, 0, 5)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 300])
+async def test_truncated_bundles_and_bodies_are_refused(
+    world: World, log5: OrgLog, cut: int
+) -> None:
+    from mesh.wire import encode_bodies
+
+    answer = lying(
+        log5,
+        entries=lambda path: log5.bundle(0, 5)[:-cut],
+        bodies=lambda path: encode_bodies(log5.answers)[:-cut],
+    )
+    async with talking_to(world, answer) as (client, _):
+        with pytest.raises(PeerAnswerError, match="bundle"):
+            await client.bundle(0, 5)
+        with pytest.raises(PeerAnswerError, match="bodies"):
+            await client.bodies(0, 5)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"7",
+        b'{"size":-1}',
+        b'{"size":1.0}',
+        b'{"size":true}',
+        b'{"size":"1"}',
+        b'{"size":1,"size":2}',
+        b'{"size":9007199254740993}',
+        b"{" * 500,
+        b"\xff",
+    ],
+)
+async def test_an_announcement_is_answered_with_a_size(world: World, body: bytes) -> None:
+    async with talking_to(world, always(body)) as (client, _):
+        with pytest.raises(PeerAnswerError):
+            await client.announce(b"x")
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("SuspendedPeerError", "SuspendedPeerError"),
+        ("<script>", None),
+        ("x" * 65, None),
+        ("line\nbreak", None),
+        (7, None),
+    ],
+)
+async def test_only_well_formed_names_of_errors_are_taken_over(
+    world: World, code: object, told: str | None
+) -> None:
+    body = json.dumps({"error": {"code": code, "message": "do not repeat this"}}).encode()
+    async with talking_to(world, always(Reply(body, status=403))) as (client, _):
+        with pytest.raises(PeerAnswerError) as caught:
+            await client.checkpoint()
+        assert caught.value.told == told
+        assert "do not repeat" not in str(caught.value)
+
+
+# --- who answers
+
+
+async def test_a_server_with_another_members_certificate_is_not_the_peer(
+    world: World, log5: OrgLog
+) -> None:
+    async with MaverickServer(world.server_context(2), honest(log5)) as maverick:
+        async with world.client(0, 1, maverick.port) as client:
+            with pytest.raises(WrongPeerError, match=world.name(1)):
+                await client.checkpoint()
+        assert maverick.asked == []
+
+
+async def test_the_pin_is_checked_before_anything_is_sent(world: World, log5: OrgLog) -> None:
+    """Even if the list of trust anchors were too long, the key decides."""
+    loose = client_context(world.keystores[world.name(0)], world.card(1).certificate)
+    loose.load_verify_locations(cadata=world.card(2).certificate)
+    async with MaverickServer(world.server_context(2), honest(log5)) as maverick:
+        async with world.client(0, 1, maverick.port, context=loose) as client:
+            for call in (client.checkpoint(), client.announce(b"secret")):
+                with pytest.raises(WrongPeerError):
+                    await call
+        assert maverick.asked == []
+
+
+async def test_a_plain_text_server_is_not_the_peer(world: World) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        writer.close()
+
+    server = await asyncio.start_server(plain, HOST, 0)
+    async with server, world.client(0, 1, server.sockets[0].getsockname()[1]) as client:
+        with pytest.raises(PeerUnreachableError):
+            await client.ping()
+    await server.wait_closed()
+
+
+# --- the line itself
+
+
+async def test_a_cancelled_call_leaves_the_line_usable(world: World, log5: OrgLog) -> None:
+    hang = True
+
+    def answer(method: str, path: str, body: bytes) -> Reply | bytes | None:
+        return Reply(hang=True) if hang else honest(log5)(method, path, body)
+
+    async with talking_to(world, answer, ClientLimits()) as (client, maverick):
+        call = asyncio.create_task(client.checkpoint())
+        async with asyncio.timeout(5):
+            while not maverick.asked:
+                await asyncio.sleep(0.005)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        hang = False
+        assert await client.checkpoint() == log5.checkpoint()
+
+
+async def test_a_closed_line_opens_again(world: World, log5: OrgLog) -> None:
+    async with talking_to(world, honest(log5)) as (client, _):
+        await client.checkpoint()
+        await client.close()
+        await client.close()
+        assert await client.checkpoint() == log5.checkpoint()
