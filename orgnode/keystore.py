@@ -24,6 +24,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from mesh import strictjson
 from mesh.member import log_origin
 from orgnode.certificate import public_pin, self_signed, spki_pin
 from orgnode.errors import (
@@ -247,7 +248,8 @@ def _read_document(path: Path) -> dict[str, Any]:
             str(error), hint="restore keys/ from a backup, or set up a new node: `orgnode init`"
         ) from error
     try:
-        document = json.loads(data)
+        # Strict: a nest of brackets would exhaust the stack of a recursive parser.
+        document = strictjson.loads(data)
         wanted = {"format", "name", "certificate", "kdf", "keys"}
         if not isinstance(document, dict) or set(document) != wanted:
             raise _damaged(path)
@@ -259,7 +261,7 @@ def _read_document(path: Path) -> dict[str, Any]:
         texts = (document["name"], document["certificate"], document["keys"])
         if not all(isinstance(text, str) for text in texts):
             raise _damaged(path)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _damaged(path) from error
     return document
 

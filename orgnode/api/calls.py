@@ -18,7 +18,9 @@ from orgnode.errors import OrgnodeError
 MAX_REQUEST_BYTES: Final = 1 << 20
 """Longest request that a node takes, in bytes."""
 
-_HEARTBEATS: Final = 3
+_HEARTBEATS: Final = 3  # of silence in a row mean that the connection is dead
+_HEARTBEAT_SECONDS: Final = 15.0  # unless the node says otherwise
+_SHORTEST_SECONDS: Final = 0.3
 _MAX_ERROR_BYTES: Final = 65_536
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
@@ -154,9 +156,7 @@ class Caller:
                         return
                     for event in parser.feed(chunk):
                         if event.event in ("cursor", "gap"):
-                            beat = json.loads(event.data).get("heartbeat")
-                            if isinstance(beat, int | float):
-                                silence = max(_HEARTBEATS * beat, 1.0)
+                            silence = _HEARTBEATS * _heartbeat(event)
                         yield event
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unreachable(error) from error
@@ -185,6 +185,14 @@ def _lone_surrogate() -> ClientError:
         "a text holds half of a surrogate pair and can't be sent",
         hint='clean it with text.encode("utf-8", "replace").decode()',
     )
+
+
+def _heartbeat(event: ServerEvent) -> float:
+    try:
+        beat = float(json.loads(event.data).get("heartbeat", _HEARTBEAT_SECONDS))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise unexpected(f"a feed event of type {event.event[:40]!r} out of form") from error
+    return max(beat, _SHORTEST_SECONDS)
 
 
 async def _refusal(response: aiohttp.ClientResponse) -> ClientError:

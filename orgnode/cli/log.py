@@ -14,7 +14,7 @@ from mesh.assessment import Outcome, assess
 from mesh.constraints import UnknownMemberError
 from mesh.errors import MeshError
 from mesh.genesis import Mesh, open_genesis
-from mesh.wire import Present
+from mesh.wire import Missing, Present
 from orgnode.cli.errors import CliError, NotValidError
 from orgnode.cli.render import Cell, progress
 from orgnode.cli.session import Json, Session, SubData, session_of
@@ -236,12 +236,12 @@ def _claims(
     records = store.records(name, start, end)
     notes, bodies = store.entries(name, start, end), store.bodies(name, start, end)
     for record, note, answer in zip(records, notes, bodies, strict=True):
-        if (
-            record.outcome is not Outcome.ACCEPTED
-            or not isinstance(answer, Present)
-            or record.day is None
-        ):
+        if record.outcome is not Outcome.ACCEPTED or record.day is None:
             continue
+        if isinstance(answer, Missing):
+            result.faults.append(f"entry {record.index}: its body is gone")
+        if not isinstance(answer, Present):
+            continue  # erased lawfully, by a retraction for one
         # As of the day that it was dated: expiry is not what is verified here.
         found = assess(mesh, member, record.index, note, answer, record.day)
         if found.outcome is not Outcome.ACCEPTED:

@@ -107,14 +107,14 @@ class LogSync:
         self._contact = contact
         self._deferred = DeferredBodies(store, client, self._rhythm, clock)
         self._lock = asyncio.Lock()
-        self._follower = self._from_store()
+        self._follower = self._restart()
         self._last_contact: float | None = None
         self._error = ""
 
     @property
     def size(self) -> int:
         """Entries of the log that are held, durable."""
-        return self._follower.state.size
+        return self._held
 
     @property
     def suspended(self) -> bool:
@@ -267,33 +267,28 @@ class LogSync:
         assert checked.segment is not None
         verdicts = await self._workers.verify(checked.claims)
         name, size = self.member.name, checked.segment.start
+        follower = self._follower
         try:
             if len(checked.assessed) <= _INLINE:
-                assessed, rows = self._conclude(checked, verdicts)
+                assessed, rows = _conclude(follower, checked, verdicts)
             else:
-                assessed, rows = await self._workers.run(self._conclude, checked, verdicts)
-            await self._store.commit_segment(name, size, rows, self._follower.state)
+                assessed, rows = await self._workers.run(_conclude, follower, checked, verdicts)
+            await self._store.commit_segment(name, size, rows, follower.state)
         except SecondRootError as error:
-            self._follower = self._from_store()
+            self._follower = self._restart()
             await self._second_root(error)
         except BaseException:
-            self._follower = self._from_store()
+            self._follower = self._restart()
             raise
+        self._held = checked.segment.end
         if self._assessed is not None:
             self._assessed(name, assessed)
-
-    def _conclude(
-        self, checked: CheckedSegment, verdicts: Sequence[ProofsError | None]
-    ) -> tuple[Sequence[Assessed], list[LogRow]]:
-        # Asks the store about every entry: too much for the event loop when there are many.
-        assessed = self._follower.conclude(checked, verdicts)
-        return assessed, [LogRow.of(entry) for entry in assessed]
 
     async def _reassess(self, items: Sequence[tuple[int, bytes, BodyAnswer]]) -> int:
         name = self.member.name
         checked = await self._workers.run(self._follower.reassess, items, self._today())
         verdicts = await self._workers.verify(checked.claims)
-        assessed, rows = self._conclude(checked, verdicts)
+        assessed, rows = _conclude(self._follower, checked, verdicts)
         changed = await self._store.resolve_deferred(name, rows)
         if changed and self._assessed is not None:
             self._assessed(name, assessed)
@@ -334,7 +329,7 @@ class LogSync:
             state = replace(self._store.state(name), evidence=evidence)
             await self._store.save_state(name, state)
         finally:
-            self._follower = self._from_store()
+            self._follower = self._restart()
         self._error = SuspendedPeerError.__name__
         raise self._suspended(evidence)
 
@@ -370,8 +365,11 @@ class LogSync:
         if self._contact is not None:
             self._contact(self.member.name)
 
-    def _from_store(self) -> LogFollower:
-        return self._from_state(self._store.state(self.member.name))
+    def _restart(self) -> LogFollower:
+        """A follower of what is stored; whatever one before it had in memory is forgotten."""
+        state = self._store.state(self.member.name)
+        self._held = state.size
+        return self._from_state(state)
 
     def _from_state(self, state: FollowerState) -> LogFollower:
         name, store = self.member.name, self._store
@@ -382,3 +380,12 @@ class LogSync:
             holds_signal=lambda entry_id: store.holds_signal(name, entry_id),
             holds_entry=lambda entry_id: store.holds_entry(name, entry_id),
         )
+
+
+def _conclude(
+    follower: LogFollower, checked: CheckedSegment, verdicts: Sequence[ProofsError | None]
+) -> tuple[Sequence[Assessed], list[LogRow]]:
+    # Asks the store about every entry, so with many of them it is called in a thread. It is handed
+    # the follower: should the call be cancelled, the one that takes over must not be moved by it.
+    assessed = follower.conclude(checked, verdicts)
+    return assessed, [LogRow.of(entry) for entry in assessed]

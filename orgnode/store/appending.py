@@ -76,8 +76,7 @@ def resolve_deferred(
             continue
         decided += not row.retryable
         _update(context, entry, row, outcome)
-        if (row.outcome, row.error) != (outcome, error):
-            follow_up(context, entry, row)
+        follow_up(context, entry, row)
     context.finish()
     return decided
 

@@ -829,6 +829,24 @@ class StoreContract:
         with pytest.raises(StoreRangeError):
             await store.erase_body("nobody.example", 0)
 
+    async def test_lapsed_row_keeps_no_body_even_if_one_comes_with_it(self, store: Store) -> None:
+        log = org_log()
+        log.append_signals(1)
+        (row,) = plain_rows(log, 0, 1)
+        lapsed = replace(row, outcome=Outcome.LAPSED, error="ExpiredEntryError", signal=None)
+        await store.commit_segment(PEER, 0, [lapsed], state_at(log, 1))
+        assert store.bodies(PEER, 0, 1) == [ERASED]
+
+    async def test_erasing_what_was_retracted_changes_nothing(self, store: Store) -> None:
+        log = org_log()
+        (entry_id,) = log.append_signals(1)
+        log.append_retraction(entry_id)
+        await follow(store, log)
+        assert not await store.erase_body(PEER, 0)
+        record = store.signal(entry_id)
+        assert record is not None
+        assert record.status is SignalStatus.RETRACTED
+
     async def test_erased_signal_can_be_retracted(self, store: Store) -> None:
         log = org_log()
         (entry_id,) = log.append_signals(1)

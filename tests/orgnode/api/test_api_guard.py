@@ -116,6 +116,15 @@ async def test_a_rebound_host_name_is_turned_away(api: Served, host: str, allowe
             assert json.loads(body)["error"]["code"] == "HostNotAllowedError"
 
 
+async def test_two_host_names_are_none(api: Served) -> None:
+    for hosts in (("127.0.0.1", "attacker.example"), ("attacker.example", "127.0.0.1")):
+        status, _, _ = await raw(
+            api.server.port,
+            f"GET /healthz HTTP/1.1\r\nHost: {hosts[0]}\r\nHost: {hosts[1]}\r\n\r\n",
+        )
+        assert status in (400, 421)
+
+
 def test_host_names_follow_the_listening_address() -> None:
     assert "node.internal" in host_names("Node.internal")
     assert "192.0.2.7" in host_names("192.0.2.7")

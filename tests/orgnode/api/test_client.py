@@ -372,6 +372,7 @@ async def test_a_silent_connection_is_given_up_and_made_anew() -> None:
         )
         if calls > 1:
             assert request.headers["Last-Event-ID"] == "5"
+            await response.write(b'id: 6\nevent: evidence\ndata: {"seq":6,"at":1.0}\n\n')
             await response.write(b'id: 7\nevent: evidence\ndata: {"seq":7,"at":1.0}\n\n')
         await release.wait()
         return response
@@ -382,6 +383,52 @@ async def test_a_silent_connection_is_given_up_and_made_anew() -> None:
         release.set()
     assert (item.seq, item.type) == (7, "evidence")
     assert calls == 2
+
+
+@pytest.mark.parametrize("kind", ["dropped", "bye"])
+async def test_the_feed_resumes_where_the_node_says(kind: str) -> None:
+    asked: list[str | None] = []
+    first = (
+        'id: 5\nevent: cursor\ndata: {"seq":5,"heartbeat":15}\n\n'
+        f'event: {kind}\ndata: {{"reason":"x","resume":9}}\n\n'
+    )
+    second = 'id: 10\nevent: evidence\ndata: {"seq":10,"at":1.0}\n\n'
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("Last-Event-ID"))
+        text = first if len(asked) == 1 else second
+        return web.Response(text=text, content_type="text/event-stream")
+
+    async with (
+        _stand_in({"/v1/feed": handler}) as url,
+        NodeClient(url, TOKEN) as node,
+        aclosing(node.feed()) as feed,
+    ):
+        (item,) = await take(feed, 1)
+    assert item.seq == 10
+    assert asked == [None, "9"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        "event: signal\ndata: not JSON\n\n",
+        'event: signal\ndata: {"at":1.0}\n\n',
+        'event: signal\ndata: {"seq":"1"}\n\n',
+        "event: dropped\ndata: {}\n\n",
+        "event: cursor\ndata: x\n\n",
+        "event: cursor\ndata: []\n\n",
+        'event: gap\ndata: {"heartbeat":{}}\n\n',
+        'event: signal\ndata: {"seq":1,"at":"noon"}\n\n',
+    ],
+)
+async def test_a_feed_out_of_form_is_an_error_not_a_loss(event: str) -> None:
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response(text=event, content_type="text/event-stream")
+
+    async with _stand_in({"/v1/feed": handler}) as url, NodeClient(url, TOKEN) as node:
+        with pytest.raises(UnexpectedAnswerError):
+            await anext(node.feed(after=0))
 
 
 async def test_a_token_that_was_changed_ends_the_feed(

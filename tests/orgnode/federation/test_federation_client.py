@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 from fed_maverick import Answer, MaverickServer, Reply
 from fed_support import HOST, QUICK, World, free_ports, honest, lying
@@ -171,17 +172,14 @@ async def test_redirects_are_not_followed(world: World, call: Call, status: int)
         assert elsewhere.asked == []
 
 
-async def test_cookies_are_not_kept(world: World) -> None:
-    heads = []
-
-    def answer(method: str, path: str, body: bytes) -> Reply:
-        heads.append(path)
-        return Reply(b'{"name":"x"}', headers=[("Set-Cookie", "id=1; Path=/")])
-
-    async with talking_to(world, answer) as (client, _):
+async def test_nothing_is_kept_or_inflated_between_calls(world: World) -> None:
+    reply = Reply(b'{"name":"x"}', headers=[("Set-Cookie", "id=1; Path=/")])
+    async with talking_to(world, always(reply)) as (client, _):
         await client.ping()
         assert client._session is not None
-        assert list(client._session.cookie_jar) == []
+        assert isinstance(client._session.cookie_jar, aiohttp.DummyCookieJar)
+        assert not client._session.auto_decompress
+        assert not client._session.trust_env  # a proxy from the environment would see the traffic
 
 
 @pytest.mark.parametrize(

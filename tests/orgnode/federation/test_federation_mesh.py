@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import structlog
 from fed_maverick import Answer, MaverickServer, Reply
 from fed_node import Federation, FederationSettings
 from fed_support import HOST, World, honest, make_federation, publish, until
@@ -17,7 +18,8 @@ from fed_support import HOST, World, honest, make_federation, publish, until
 from mesh.assessment import Assessed
 from mesh.testing.orglog import OrgLog
 from orgnode.federation import ClientLimits, Rhythm
-from orgnode.federation.errors import PortInUseError
+from orgnode.federation.errors import PeerAnswerError, PortInUseError
+from orgnode.logs import FIELDS
 from orgnode.store import SignalFilter
 from orgnode.store.sqlite import SqliteStore
 
@@ -182,8 +184,8 @@ async def test_a_fault_of_this_node_on_one_log_does_not_end_the_following(
             raise RuntimeError("a defect")
 
     async with nodes(world, open_store, 0) as (a,):
-        a.log.append_signals(2)
-        await publish(a.store, a.log)
+        await a.federation.announcer.stop()  # so that everything comes by pulling
+        await a.grow(2)
         async with nodes(world, open_store, 1, assessed=assessed) as (b,):
             await until(lambda: b.holds(a))
             for _ in range(3):
@@ -216,3 +218,19 @@ async def test_stopping_in_the_middle_of_everything(
         assert open_store(1).state(a.log.name).size >= size
         again = await start(world, open_store, 1, b.log)
         await again.federation.stop(1.0)
+
+
+async def test_log_lines_hold_names_and_numbers_only(world: World, open_store: OpenStore) -> None:
+    with structlog.testing.capture_logs() as lines:
+        bad = MaverickServer(
+            world.server_context(3), lambda m, p, b: b"do not repeat", port=world.card(3).port
+        )
+        async with bad, nodes(world, open_store, 0, 1) as (a, b):
+            await a.grow(2)
+            await until(lambda: b.holds(a) and _status(a, 3).error != "")
+            with pytest.raises(PeerAnswerError):
+                await a.federation.clients[world.name(1)].announce(b"do not repeat")
+    assert {line["event"] for line in lines} >= {"pull.failed", "federation.refused"}
+    for line in lines:
+        assert set(line) - {"log_level"} <= FIELDS
+    assert "do not repeat" not in repr(lines)

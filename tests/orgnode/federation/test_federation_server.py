@@ -204,11 +204,11 @@ async def test_only_what_never_changes_may_be_kept(world: World, full: SqliteSto
     ],
 )
 async def test_other_requests_are_refused(
-    world: World, full: SqliteStore, request_line: str, status: int
+    world: World, store: SqliteStore, request_line: str, status: int
 ) -> None:
     line = request_line.format(own=log_path(world.name(0)), other=log_path(world.name(2)))
     async with (
-        serving(world, full) as server,
+        serving(world, store) as server,
         raw_connection(server.port, world.client_context(1, 0)) as (reader, writer),
     ):
         writer.write(f"{line} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())

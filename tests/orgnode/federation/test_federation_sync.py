@@ -173,6 +173,18 @@ async def test_an_announcement_with_a_gap_wakes_the_pull(world: World, store: Sq
         assert await sync.pull() == 6
 
 
+async def test_an_announcement_that_ends_before_a_signed_size_wakes_the_pull(
+    world: World, store: SqliteStore, log300: OrgLog
+) -> None:
+    """The hashes to the right of its entries are not in it, so nothing can be proven from it."""
+    entries, bodies = tuple(log300.entries(0, 256)), tuple(log300.bodies(0, 256))
+    async with following(world, store, honest(log300)) as (sync, maverick):
+        announced = Announcement(log300.checkpoint(), 0, entries, bodies)
+        assert await sync.on_announce(announced) == 0
+        assert sync.wake.is_set()
+        assert maverick.asked == []
+
+
 async def test_an_announcement_without_entries_wakes_the_pull(
     world: World, store: SqliteStore
 ) -> None:
@@ -499,11 +511,13 @@ async def test_nobody_is_asked_for_a_body_for_ever(world: World, store: SqliteSt
 
 
 class Failing:
-    """A store whose next commits fail."""
+    """A store whose next commits fail, or take their time."""
 
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
         self.failures = 0
+        self.reached = asyncio.Event()
+        self.hold: asyncio.Event | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
@@ -512,6 +526,9 @@ class Failing:
         if self.failures:
             self.failures -= 1
             raise StoreFullError("the disk is full")
+        self.reached.set()
+        if self.hold is not None:
+            await self.hold.wait()
         return await self._store.commit_segment(*args)
 
 
@@ -526,6 +543,23 @@ async def test_a_full_disk_loses_nothing_and_blames_nobody(
             await sync.pull()
         assert (sync.size, sync.suspended) == (0, False)
         assert await sync.pull() == 300
+
+
+async def test_nothing_is_acknowledged_before_it_is_durable(
+    world: World, store: SqliteStore
+) -> None:
+    log = world.log(1, 2)
+    slow = Failing(store)
+    rhythm = Rhythm(patience=0.05)
+    async with following(world, slow, honest(log), rhythm=rhythm) as (sync, _):  # type: ignore[arg-type]
+        slow.hold = asyncio.Event()
+        pulling = asyncio.create_task(sync.pull())
+        await slow.reached.wait()
+        assert await sync.on_announce(log.announcement(0)) == 0
+        assert sync.status().size == 0
+        slow.hold.set()
+        assert await pulling == 2
+        assert await sync.on_announce(log.announcement(0)) == 2
 
 
 async def test_a_pull_cancelled_anywhere_can_be_repeated(
