@@ -16,7 +16,9 @@ NAMES = ("severity", "follow", "latency", "sse", "taxii", "footprint", "demo")
 def main() -> int:
     """Run the named benchmarks, or all; exit code 1 when a figure that was asked for was not reached."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default all"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object a row")
     options = parser.parse_args()
     unknown = set(options.names) - set(NAMES)

@@ -17,7 +17,9 @@ WARM_UP = 10
 PAUSE = 0.1
 
 
-async def _listen(client: NodeClient, seen: dict[str, float], wanted: int, ready: asyncio.Event) -> None:
+async def _listen(
+    client: NodeClient, seen: dict[str, float], wanted: int, ready: asyncio.Event
+) -> None:
     ready.set()
     async with aclosing(client.feed(after=0)) as feed:
         async for event in feed:

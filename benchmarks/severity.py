@@ -49,15 +49,27 @@ def run() -> list[Row]:
         Row("prove, commitments included", prove_ms, "ms", 25, how="median of 41, one thread"),
         Row("verify one", one_ms, "ms", 5, how="median of 41, one thread"),
         Row("verify in a batch of 256, each", batch_ms, "ms", 0.9, how="median of 9, one thread"),
-        Row("the same batch on py_ecc, each", alone, "ms", how="py_ecc's own multiply and add; one run"),
+        Row(
+            "the same batch on py_ecc, each",
+            alone,
+            "ms",
+            how="py_ecc's own multiply and add; one run",
+        ),
         Row("py_ecc / ours", alone / batch_ms, "×", 100, at_most=False),
-        Row("on py_ecc with our bucket method, each", bucketed, "ms", how="our py_ecc back end; one run"),
+        Row(
+            "on py_ecc with our bucket method, each",
+            bucketed,
+            "ms",
+            how="our py_ecc back end; one run",
+        ),
         Row("py_ecc with our buckets / ours", bucketed / batch_ms, "×"),
     ]
 
 
 def _on_py_ecc(items: list[tuple[Statement, bytes]], method: str) -> float:
-    wire = [(s.threshold, [c.hex() for c in s.commitments], s.context.hex(), p.hex()) for s, p in items]
+    wire = [
+        (s.threshold, [c.hex() for c in s.commitments], s.context.hex(), p.hex()) for s, p in items
+    ]
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.severity", method],
         input=json.dumps(wire), capture_output=True, text=True, check=True,

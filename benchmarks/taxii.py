@@ -63,7 +63,11 @@ def _medallion(root: Path, size: int) -> tuple[float, float]:
     data = {
         "/discovery": {"title": "bench", "default": "/api1/", "api_roots": ["/api1/"]},
         "api1": {
-            "information": {"title": "bench", "versions": [MEDIA], "max_content_length": 10_485_760},
+            "information": {
+                "title": "bench",
+                "versions": [MEDIA],
+                "max_content_length": 10_485_760,
+            },
             "status": [],
             "collections": [collection],
         },
@@ -155,7 +159,9 @@ async def _ours_ready_made(root: Path) -> tuple[float, int]:
             await node.own_log.append(draft)
         await _until_held(peer, node.name)
         took = time.perf_counter() - start
-        size = len(node.store.entries(node.name, 0, 1)[0]) + len(drafts[0].body) + len(drafts[0].salt)
+        size = (
+            len(node.store.entries(node.name, 0, 1)[0]) + len(drafts[0].body) + len(drafts[0].salt)
+        )
         return took, size
 
 

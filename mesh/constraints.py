@@ -17,11 +17,10 @@ from mesh.errors import MeshError
 from mesh.member import MemberCard
 from mesh.model import Digest, Model
 from mesh.names import NameFormatError
-from proofs.note import MAX_SIGNATURES
 from proofs.severity import Rubric
 
 MIN_MEMBERS: Final = 2
-MAX_MEMBERS: Final = MAX_SIGNATURES
+MAX_MEMBERS: Final = 100
 """All founders sign one note, the genesis."""
 MAX_MESH_NAME: Final = 100
 MIN_BODY_BYTES: Final = 8_192

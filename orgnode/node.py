@@ -110,7 +110,9 @@ class Node:
         self.started = time.time()
         self.feed = FeedHub(store, self.metrics, max_subscribers=config.max_subscribers)
         self.vault = Vault(store, keystore.vault_key, retention_days=config.retention_days)
-        self.workers = Workers(config.prove_workers, mesh.note)
+        self.workers = Workers(
+            config.prove_workers, mesh.note, verified=self.metrics.verify_batch_seconds.observe
+        )
         self._stopping = False
 
         rhythm = Rhythm(poll=config.poll_interval)
@@ -258,7 +260,9 @@ class Node:
             )
             datadir.write_run(info)
             stack.callback(datadir.remove_run)
-            log.info("node.ready", name=node.name, mesh=mesh.mesh_id[:16], local_port=info.local_port)
+            log.info(
+                "node.ready", name=node.name, mesh=mesh.mesh_id[:16], local_port=info.local_port
+            )
             try:
                 yield node, info
             finally:
@@ -282,11 +286,18 @@ class Node:
         self.antientropy.start()
         stack.push_async_callback(self.antientropy.stop)
         stack.push_async_callback(self.own_log.drain)
-        housekeeping = asyncio.create_task(self._housekeeping(), name="housekeeping")
-        stack.push_async_callback(_cancel, housekeeping)
+        for chore in (self._housekeeping(), self._warm_up()):
+            stack.push_async_callback(_cancel, asyncio.create_task(chore))
         await self._local.start()
         stack.push_async_callback(self._local.stop)
         stack.callback(self.feed.close)
+
+    async def _warm_up(self) -> None:
+        """Start a worker, so that the first incident does not wait for an interpreter."""
+        try:
+            await self.workers.warm()
+        except OrgnodeError as error:
+            log.error("node.workers_failed", error=error.code)
 
     async def _housekeeping(self) -> None:
         """Erase what has expired: incidents past their retention, content past its last day."""
@@ -330,5 +341,3 @@ async def run_node(
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
-
-

@@ -229,4 +229,3 @@ class Publisher:
             band=composed.band.name,
             checkpoint_size=appended.size,
         )
-

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -39,12 +40,19 @@ class Workers:
     """Runs proofs off the event loop.
 
     `processes` is the number of worker processes (at least 1); `genesis` the signed genesis note
-    that each of them loads.
+    that each of them loads; `verified` is told how many seconds each batch of proofs took.
     """
 
-    def __init__(self, processes: int, genesis: bytes) -> None:
+    def __init__(
+        self,
+        processes: int,
+        genesis: bytes,
+        *,
+        verified: Callable[[float], object] = lambda _: None,
+    ) -> None:
         self._processes = max(1, processes)
         self._genesis = genesis
+        self._verified = verified
         self._pool: ProcessPoolExecutor | None = None
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="check")
 
@@ -58,6 +66,12 @@ class Workers:
         """Verify severity proofs in one batch, or one batch a process; verdicts in the claims' order."""
         if not claims:
             return []
+        start = time.perf_counter()
+        verdicts = await self._verify(claims)
+        self._verified(time.perf_counter() - start)
+        return verdicts
+
+    async def _verify(self, claims: Sequence[proving.Claim]) -> list[ProofsError | None]:
         if len(claims) < SMALL_BATCH:
             return await self.run(proving.verify, claims, os.urandom(32))
         share = -(-len(claims) // self._processes)

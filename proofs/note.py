@@ -29,7 +29,7 @@ TYPE_COSIGNATURE: Final = 0x04
 TYPE_MLDSA44: Final = 0x06
 MAX_NOTE: Final = 1_000_000
 """Bytes of a note that is read unless the caller says otherwise."""
-MAX_SIGNATURES: Final = 64
+MAX_SIGNATURES: Final = 128
 
 _KEY_BYTES: Final = {TYPE_ED25519: 32, TYPE_COSIGNATURE: 32, TYPE_MLDSA44: 1312}
 _KEY_ID_BYTES: Final = 4

@@ -19,7 +19,10 @@ pytestmark = [
 ]
 
 MARKER = "MARKER-91b0"
-HEADER = "text,capability_gain,breadth,ease_of_weaponization,discoverability,category,technique,confidence\n"
+HEADER = (
+    "text,capability_gain,breadth,ease_of_weaponization,discoverability,"
+    "category,technique,confidence\n"
+)
 
 
 def incidents(tmp_path: Path, *extra: str) -> Path:

@@ -97,7 +97,9 @@ def test_the_readme_names_targets_that_exist() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     named = {
-        target for page in pages for target in re.findall(r"(?:`|^)make ([a-z]+)\b", page.read_text(), re.MULTILINE)
+        target
+        for page in pages
+        for target in re.findall(r"(?:`|^)make ([a-z]+)\b", page.read_text(), re.MULTILINE)
     }
     assert {"demo", "test", "bench"} <= named
     assert named <= targets

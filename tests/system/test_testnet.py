@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,13 @@ pytestmark = [
 ]
 
 MARKER = "MARKER-5c1e"
-HEADER = "text,capability_gain,breadth,ease_of_weaponization,discoverability,category,technique,reference\n"
+HEADER = (
+    "text,capability_gain,breadth,ease_of_weaponization,discoverability,"
+    "category,technique,reference\n"
+)
 SCORES = [
-    "--capability-gain", "6", "--breadth", "5", "--ease-of-weaponization", "5", "--discoverability", "5",
+    "--capability-gain", "6", "--breadth", "5",
+    "--ease-of-weaponization", "5", "--discoverability", "5",
 ]  # fmt: skip
 KIND = ["--category", "ncr", "--technique", "AML.T0054"]
 
@@ -286,15 +291,13 @@ def test_a_tampered_log_does_not_verify(directory: Path, birch: Path) -> None:
     assert ended.code == 0
     assert ended.objects[0]["killed"] == []
     assert processes_about(directory) == []
-    connection = sqlite3.connect(birch / "node.db")
-    changed = connection.execute(
-        "UPDATE entry SET note = replace(CAST(note AS TEXT), '/v1/', '/v2/')"
-        " WHERE idx = 0 AND log = (SELECT id FROM log WHERE name = 'acme.example')"
-    )
-    assert changed.rowcount == 1
-    connection.execute("UPDATE entry SET note = CAST(note AS BLOB)")
-    connection.commit()
-    connection.close()
+    with closing(sqlite3.connect(birch / "node.db")) as connection:
+        changed = connection.execute(
+            "UPDATE entry SET note = CAST(replace(CAST(note AS TEXT), '/v1/', '/v2/') AS BLOB)"
+            " WHERE idx = 0 AND log = (SELECT id FROM log WHERE name = 'acme.example')"
+        )
+        assert changed.rowcount == 1
+        connection.commit()
     ran = orgnode("--data-dir", birch, "--json", "log", "verify")
     assert (ran.code, ran.error["code"]) == (4, "LogNotValidError")
     assert {one["log"]: one["valid"] for one in ran.objects}["acme.example"] is False
