@@ -166,7 +166,7 @@ def audit(
         frontier = frontier.extend(leaves[frontier.size - start :])
         result.entries = end
         advance(end - start)
-    if False:
+    if frontier != state.frontier:
         result.faults.append("the entries do not hash to the stored state of the log")
     if state.evidence is not None:
         result.faults.append(f"the log is suspended: {state.evidence.kind}")
