@@ -6,8 +6,8 @@
     federation server ── log syncs ────┘   announcer, anti-entropy: to the peers
 
 Parts start from the disk outwards and stop in the opposite order, so that nothing is acknowledged
-that has nowhere to go. Draining refuses new incidents, writes those that were accepted, says goodbye
-to subscribers, and only then closes the store.
+that has nowhere to go. Draining refuses new incidents, writes those that were accepted, says
+goodbye to subscribers, and only then closes the store.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def load_mesh(datadir: DataDir, config: NodeConfig, keystore: KeyStore) -> Mesh:
 
 
 class Node:
-    """A node's parts. Use as `async with Node.open(datadir) as node:`; leaving drains and closes it."""
+    """A node's parts. `async with Node.open(datadir) as (node, info):`; leaving drains it."""
 
     def __init__(
         self,
@@ -231,12 +231,12 @@ class Node:
         config: NodeConfig | None = None,
         make: Callable[..., Node] | None = None,
     ) -> AsyncIterator[tuple[Node, RunInfo]]:
-        """Start a node on a data directory; yields it and where it listens, and drains it at the end.
+        """Start a node on a data directory; yields it and where it listens; drains it at the end.
 
         `make` builds the node in place of the class itself (a fault-injecting one, in tests).
 
         :raises DataDirMissingError, DataDirNotWritableError, DataDirInUseError: the directory.
-        :raises ConfigError, KeyStoreError, NotJoinedError, ForeignKeysError, MeshError: its content.
+        :raises ConfigError, KeyStoreError, NotJoinedError, ForeignKeysError, MeshError: its files.
         :raises StoreError, OwnLogError: the database.
         :raises PortInUseError, ListenError: a port is taken.
         """

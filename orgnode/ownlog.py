@@ -1,9 +1,9 @@
-"""The organization's own log: signing entries, growing the tree, signing the checkpoint, in one commit.
+"""The organization's own log: sign entries, grow the tree, sign the checkpoint, in one commit.
 
 One task appends, so the log has one writer. What arrives while a commit is on its way to the disk
-goes into the next one together (group commit): many entries, one checkpoint, one fsync. An entry is
-acknowledged only after the commit that holds it *and* the checkpoint that covers it; both are in the
-same transaction, so that no crash can leave two checkpoints of one size behind.
+goes into the next one together (group commit): many entries, one checkpoint, one fsync. An entry
+is acknowledged only after the commit that holds it *and* the checkpoint that covers it; both are in
+the same transaction, so that no crash can leave two checkpoints of one size behind.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class OwnLogError(OrgnodeError):
-    """The stored log of this organization does not agree with itself; nothing is signed on top of it."""
+    """This organization's stored log does not agree with itself; nothing is signed on top of it."""
 
 
 class LogClosedError(OrgnodeError):
@@ -59,7 +59,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class Appended:
-    """Where an entry stands in the log, durable: its id, its index, and the size that was signed."""
+    """Where an entry stands in the log, durable: its id, its index, the size that was signed."""
 
     entry_id: str
     index: int
@@ -97,9 +97,9 @@ class OwnLog:
         self._closed = False
 
     async def start(self) -> None:
-        """Check that the stored checkpoint is ours and covers the stored tree; sign an empty one if new.
+        """Check that the stored checkpoint is ours and covers the stored tree; sign one if new.
 
-        Raises OwnLogError when they disagree: a damaged or foreign database must not be signed over.
+        Raises OwnLogError when they disagree: a damaged or foreign database is not signed over.
         """
         state = self._store.state(self._name)
         if state.checkpoint is None:

@@ -26,7 +26,7 @@ _mesh: Mesh | None = None
 
 
 def start(genesis: bytes) -> None:
-    """Prepare a fresh worker process: load the mesh, leave signals and the parent's end to the parent."""
+    """Prepare a fresh worker process: load the mesh, leave Ctrl-C to the parent, end with it."""
     global _mesh
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -35,7 +35,7 @@ def start(genesis: bytes) -> None:
 
 
 def _exit_with_parent() -> None:
-    """End this worker when the node dies, by `kill -9` too: pool workers hold their own pipe open."""
+    """End this worker when the node dies, by `kill -9` too: workers hold their own pipe open."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

@@ -57,13 +57,13 @@ class Workers:
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="check")
 
     async def compose(self, issuer: str, draft: SignalDraft) -> tuple[bytes, ComposedSignal]:
-        """Make a signal's salt and body, with fresh randomness; raises what `compose_signal` raises."""
+        """Make a signal's salt and body with fresh randomness; raises as `compose_signal`."""
         salt, entropy = os.urandom(32), os.urandom(64)
         composed = await self._in_pool(proving.compose, issuer, draft, salt, entropy)
         return salt, composed
 
     async def verify(self, claims: Sequence[proving.Claim]) -> list[ProofsError | None]:
-        """Verify severity proofs in one batch, or one batch a process; verdicts in the claims' order."""
+        """Verify severity proofs, in one batch a process; verdicts in the claims' order."""
         if not claims:
             return []
         start = time.perf_counter()

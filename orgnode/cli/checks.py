@@ -233,7 +233,7 @@ def check_fingerprint_key(datadir: DataDir, mesh: Mesh | None) -> Check:
         key = datadir.read_fingerprint_key()
     except PROBLEMS as error:
         return problem("fingerprint key", error)
-    if False:
+    if fingerprint_digest(key) != mesh.constraints.fingerprint_key_digest:
         return bad(
             "fingerprint key",
             "is not the one that the genesis commits to: no token would match a peer's",

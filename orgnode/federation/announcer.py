@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import structlog
-from proofs.checkpoint import open_checkpoint
 
 from mesh.genesis import Mesh
 from mesh.wire import MAX_ANNOUNCED, Announcement, encode_announcement
@@ -25,6 +24,7 @@ from orgnode.federation.fetch import end
 from orgnode.federation.limits import KIB, MAX_ANNOUNCEMENT_BYTES, Rhythm
 from orgnode.federation.ports import Workers
 from orgnode.store import Store
+from proofs.checkpoint import open_checkpoint
 
 log = structlog.get_logger(__name__)
 

@@ -13,13 +13,6 @@ import ssl
 from typing import Any
 
 import aiohttp
-from proofs.tiles import (
-    MAX_ENTRY,
-    BundleError,
-    decode_bundle,
-    entries_path,
-    tile_path,
-)
 from yarl import URL
 
 from mesh.member import MemberCard
@@ -43,6 +36,13 @@ from orgnode.federation.errors import (
 from orgnode.federation.limits import KIB, ClientLimits
 from orgnode.federation.paths import ANNOUNCE, PING, log_path
 from orgnode.tls import peer_pin
+from proofs.tiles import (
+    MAX_ENTRY,
+    BundleError,
+    decode_bundle,
+    entries_path,
+    tile_path,
+)
 
 HASH = 32
 MAX_ERROR = 4 * KIB

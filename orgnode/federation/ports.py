@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import ParamSpec, Protocol, TypeVar
 
 from mesh.assessment import Assessed
-
 from mesh.days import Day
 from proofs.errors import ProofsError
 from proofs.severity import Statement

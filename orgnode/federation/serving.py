@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from proofs.merkle import NodeAddress
-from proofs.tiles import TILE_HEIGHT, TILE_WIDTH, TileAddress, encode_bundle
-
 from mesh.wire import encode_bodies
 from orgnode.federation.paths import BodiesPath, CheckpointPath, LogResource, TilePath
 from orgnode.store import Store, StoreRangeError
+from proofs.merkle import NodeAddress
+from proofs.tiles import TILE_HEIGHT, TILE_WIDTH, TileAddress, encode_bundle
 
 # The log only grows, so a tile of a given width never changes; a body can be erased at any time.
 _FOR_EVER = "private, max-age=31536000, immutable"

@@ -1,4 +1,4 @@
-"""`kill -9` at random moments while publishing: nothing acknowledged is lost, nothing signed twice."""
+"""`kill -9` while publishing: nothing acknowledged is lost, nothing is signed twice."""
 
 from __future__ import annotations
 
