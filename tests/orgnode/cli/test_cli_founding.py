@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from cli_support import draft_mesh, make_nodes, orgnode
 
-from mesh.genesis import open_genesis
+from mesh.genesis import open_genesis, sign_genesis
 from mesh.member import open_card
+from mesh.testing import founder
 from orgnode.datadir import DataDir
+from orgnode.errors import CertificateError
+from orgnode.founding import NotInGenesisError, draft, install, sign
 from orgnode.keystore import KeyStore
 
 
@@ -315,3 +318,23 @@ def test_a_moved_node_is_still_one(tmp_path: Path) -> None:
     assert (
         orgnode("--data-dir", moved, "genesis", "join", genesis, "--fingerprint-key", key).code == 0
     )
+
+
+def test_signing_checks_the_own_card_whoever_calls_it(tmp_path: Path) -> None:
+    nodes = make_nodes(tmp_path, "acme", "birch")
+    impostor = make_nodes(tmp_path / "other", "acme")[0]
+    made = draft("m", [(node / "card.note").read_bytes() for node in nodes])
+    with pytest.raises(NotInGenesisError):
+        sign(DataDir(impostor), made.text, KeyStore.open(nodes[0] / "keys"))
+
+
+def test_a_founder_whose_certificate_is_none_is_not_joined_with(tmp_path: Path) -> None:
+    (node,) = make_nodes(tmp_path, "acme")
+    other = founder(1)  # signed in good order, but what it calls its certificate is not one
+    made = draft("m", [(node / "card.note").read_bytes(), other.card_note])
+    signed = sign_genesis(
+        sign(DataDir(node), made.text, KeyStore.open(node / "keys")), other.identity
+    )
+    with pytest.raises(CertificateError, match="certificate"):
+        install(DataDir(node), [signed], made.fingerprint_key)
+    assert not (node / "genesis.note").exists()

@@ -7,13 +7,20 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 
+from orgnode.cli.checks import Check
 from orgnode.cli.network_checks import check_peers
 from orgnode.config import load_config
 from orgnode.keystore import KeyStore
@@ -29,6 +36,7 @@ from orgnode.testnet import (
 )
 from orgnode.testnet.processes import ProcessId
 from orgnode.testnet.state import FILE, read_state, write_state
+from orgnode.tls import server_context
 
 SLEEPER = [sys.executable, "-c", "import signal; print('up', flush=True); signal.pause()"]
 
@@ -255,26 +263,83 @@ async def test_a_node_that_is_never_ready_is_given_up(network: TestNetwork, tmp_
 # --- what the doctor asks of peers
 
 
-def test_a_peer_that_is_something_else(network: TestNetwork) -> None:
+@contextmanager
+def answering(listener: socket.socket, answer: bytes) -> Iterator[None]:
+    """Answer the next connection with these bytes, whatever is asked."""
+
+    def serve() -> None:
+        try:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+        except OSError:
+            return  # the other side went away, which it may
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def peer_checks(network: TestNetwork) -> dict[str, Check]:
     own = network.orgs[0]
-    mesh, config = network.mesh, load_config(own.datadir)
-    keystore = KeyStore.open(own.datadir.keys)
-    card = mesh.peers_of(own.name)[0]
+    found = check_peers(network.mesh, KeyStore.open(own.datadir.keys), load_config(own.datadir))
+    return {check.name: check for check in found}
+
+
+def pretending(network: TestNetwork, keys: KeyStore) -> ssl.SSLSocket:
+    """A listener at the first peer's endpoint, with these keys."""
+    card = network.mesh.member(network.orgs[1].name)
+    context = server_context(keys, [one.certificate for one in network.mesh.members])
+    plain = socket.create_server((card.host, card.port))
+    plain.settimeout(10)
+    return context.wrap_socket(plain, server_side=True)
+
+
+def test_a_peer_that_speaks_no_tls(network: TestNetwork) -> None:
+    card = network.mesh.member(network.orgs[1].name)
     with socket.create_server((card.host, card.port)) as plain:
         plain.settimeout(10)
-
-        import threading
-
-        def answer() -> None:
-            connection, _ = plain.accept()
-            with connection:
-                connection.recv(1024)
-                connection.sendall(b"HTTP/1.1 400 no TLS here\r\n\r\n")
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        checks = {check.name: check for check in check_peers(mesh, keystore, config)}
-        thread.join()
+        with answering(plain, b"HTTP/1.1 400 no TLS here\r\n\r\n"):
+            checks = peer_checks(network)
     assert checks[f"peer {card.name}"].verdict == "bad"
     assert "TLS" in checks[f"peer {card.name}"].detail
     assert checks["clock"].verdict == "skipped"
+
+
+def test_a_peer_with_another_s_key(network: TestNetwork) -> None:
+    name = network.orgs[1].name
+    stranger = KeyStore.open(network.orgs[2].datadir.keys)
+    with pretending(network, stranger) as listener, answering(listener, b"HTTP/1.1 200 OK\r\n\r\n"):
+        checks = peer_checks(network)
+    assert checks[f"peer {name}"].verdict == "bad"
+
+
+@pytest.mark.parametrize(
+    ("mesh", "status", "ahead", "peer", "clock"),
+    [
+        (None, "200", 0, "good", "good"),
+        (None, "200", 3_600, "good", "warning"),
+        (None, "200", -3_600, "good", "warning"),
+        (None, "403", 0, "bad", "good"),
+        ("ab" * 32, "200", 0, "bad", "good"),
+    ],
+)
+def test_a_peer_s_mesh_and_clock(
+    network: TestNetwork, mesh: str | None, status: str, ahead: int, peer: str, clock: str
+) -> None:
+    org = network.orgs[1]
+    date = formatdate(time.time() + ahead, usegmt=True)
+    answer = (
+        f"HTTP/1.1 {status} x\r\nDate: {date}\r\n\r\n"
+        f'{{"name":"{org.name}","mesh":"{mesh or network.mesh.mesh_id}","version":0}}'
+    )
+    keys = KeyStore.open(org.datadir.keys)
+    with pretending(network, keys) as listener, answering(listener, answer.encode()):
+        checks = peer_checks(network)
+    assert checks[f"peer {org.name}"].verdict == peer
+    assert checks["clock"].verdict == clock
+    assert checks[f"peer {network.orgs[2].name}"].verdict == "warning", "nobody is there"
