@@ -4,14 +4,14 @@ Three kinds:
 
 - *split*: two checkpoints of one size with different roots. The two signatures are the proof.
 - *fork*: two checkpoints of sizes a < b that belong to different histories. They carry the hashes
-of the perfect subtrees that cover [0, a) and [a, b) in the tree of size b. Together these hash to
-the signed root of b, which ties them to the owner's signature; the left ones alone hash to
-something other than the signed root of a. An honest log can't be framed so: its own tree is the
-only one that hashes to the root of b, and in it the left part hashes to the root of a. A plain
-RFC 6962 consistency proof would not serve: for a power of two it leaves the old root's node out.
+  of the perfect subtrees that cover [0, a) and [a, b) in the tree of size b. Together these hash to
+  the signed root of b, which ties them to the owner's signature; the left ones alone hash to
+  something other than the signed root of a. An honest log can't be framed so: its own tree is the
+  only one that hashes to the root of b, and in it the left part hashes to the root of a. A plain
+  RFC 6962 consistency proof would not serve: for a power of two it leaves the old root's node out.
 - *shrink*: a checkpoint smaller than one that the owner had signed before, offered as the newest.
-It shows something to the node that asked and nothing to anybody else: every honest log has signed
-smaller checkpoints in its past. `verify_evidence` refuses it for that reason.
+  It shows something to the node that asked and nothing to anybody else: every honest log has signed
+  smaller checkpoints in its past. `verify_evidence` refuses it for that reason.
 
 Evidence is verified from its exact bytes and needs nothing but the mesh's genesis.
 """

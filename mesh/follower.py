@@ -2,24 +2,25 @@
 
 A `LogFollower` does no I/O. Its caller fetches what it asks for and hands it in:
 
-    follower.offer(checkpoint)                    # signed by the log; something to follow?
-    while segment := follower.next_segment():     # at most 256 entries, and the nodes to their
-    right checked = follower.check(segment, entries, bodies, tail_hashes, today) verdicts = ...
-    # verify checked.claims, in a batch, anywhere assessed = follower.conclude(checked, verdicts)
-    ...                                       # store `assessed` and `follower.state` together
+    follower.offer(checkpoint)                     # signed by the log; something to follow?
+    while segment := follower.next_segment():      # at most 256 entries, and the nodes after them
+        checked = follower.check(segment, entries, bodies, tail_hashes, today)
+        verdicts = ...                             # verify checked.claims, as a batch, anywhere
+        assessed = follower.conclude(checked, verdicts)
+        ...                                        # store `assessed` and `follower.state` together
 
 What it guarantees:
 
 1. Nothing of a segment is looked at before the frontier of everything processed so far, the
-segment's entries and the nodes to their right have hashed to the root that the log signed. This
-proves at once that the entries are the log's and that the log still begins with all that was
-processed before. Memory is bounded by a segment, however long the backlog. 2. Wrong bytes change
-nothing: the segment is refused (`SegmentMismatchError`) and asked for again. 3. A log that signs
-two histories is convicted by evidence that anybody can check (`ForkError`, `diagnose`), one that
-forgets what it had signed by evidence for this node (`ShrunkLogError`). From then on nothing more
-of it is accepted (`SuspendedLogError`). An honest log can't be convicted by lost, delayed,
-reordered or altered answers. 4. A bad entry is refused and recorded; the entries after it are
-followed all the same.
+   segment's entries and the nodes to their right have hashed to the root that the log signed. This
+   proves at once that the entries are the log's and that the log still begins with all that was
+   processed before. Memory is bounded by a segment, however long the backlog.
+2. Wrong bytes change nothing: the segment is refused (`SegmentMismatchError`) and asked for again.
+3. A log that signs two histories is convicted by evidence that anybody can check (`ForkError`,
+   `diagnose`), one that forgets what it had signed by evidence for this node (`ShrunkLogError`).
+   From then on nothing more of it is accepted (`SuspendedLogError`). An honest log can't be
+   convicted by lost, delayed, reordered or altered answers.
+4. A bad entry is refused and recorded; the entries after it are followed all the same.
 
 A checkpoint that is being followed is followed to its end before a newer one becomes the target.
 Both are signed, so they must agree; dropping the older one unread would drop half of a proof that

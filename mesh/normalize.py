@@ -25,6 +25,8 @@ _SILENT = (
 _FOLD: Final = str.maketrans({**CONFUSABLES, **dict.fromkeys(map(chr, _SILENT), "")})
 _LEET: Final = str.maketrans("01l!|34@5$7", "oiiiieaasst")
 _OTHER_DIGIT: Final = re.compile(r"(?![0-9])\d")
+_PIECE: Final = 256
+"""Characters decomposed at a time."""
 
 
 def normalize(text: str) -> str:
@@ -44,8 +46,20 @@ def normalize(text: str) -> str:
 def _fold_unicode(text: str) -> str:
     # Twice: decomposition can uncover a look-alike, and turns some into a letter of another shape.
     for _ in range(2):
-        text = unicodedata.normalize("NFKD", text.translate(_FOLD))
-        text = "".join(c for c in text if not unicodedata.combining(c))
+        text = _without_accents(text.translate(_FOLD))
     # Case folding can uncover one too, and can decompose: Armenian capitals, İ.
     text = unicodedata.normalize("NFKD", text.casefold()).translate(_FOLD)
     return _OTHER_DIGIT.sub(lambda digit: str(unicodedata.decimal(digit[0])), text)
+
+
+def _without_accents(text: str) -> str:
+    # Piece by piece: marks are sorted in time that grows with the square of their number, so one
+    # text of nothing but marks would stop a node for minutes. Characters decompose one by one and
+    # only marks change places, which are dropped, so the pieces give what the whole would.
+    pieces = (text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
+    return "".join(
+        char
+        for piece in pieces
+        for char in unicodedata.normalize("NFKD", piece)
+        if not unicodedata.combining(char)
+    )

@@ -33,6 +33,10 @@ from orgnode.vault import Incident, Vault
 from orgnode.workers import Workers
 
 
+# A text of so many characters is normalized in less time than a thread's turn takes.
+_SHORT_TEXT = 2_000
+
+
 class UnknownSignalError(OrgnodeError):
     """No signal with this id is known at this node."""
 
@@ -179,13 +183,20 @@ class Publisher:
             duplicate=True,
         )
 
+    async def _token(self, text: str) -> str:
+        # Whoever attacks the model writes the text: one ligature can stand for eighteen letters, and
+        # a long text of them takes seconds, in which everything else must go on.
+        if len(text) <= _SHORT_TEXT:
+            return exact_token(self._fingerprint_key, text)
+        return await self._workers.run(exact_token, self._fingerprint_key, text)
+
     async def _publish(self, incident: IncidentInput) -> Published:
         today = self._today()
         constraints = self._mesh.constraints
         draft = SignalDraft(
             category=incident.category,
             technique=incident.technique,
-            tokens=(exact_token(self._fingerprint_key, incident.text),),
+            tokens=(await self._token(incident.text),),
             components=incident.components,
             confidence=incident.confidence,
             band=None if incident.band is None else constraints.band(incident.band).level,

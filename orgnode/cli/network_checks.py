@@ -213,7 +213,7 @@ async def _ping(card: MemberCard, keystore: KeyStore, mesh: Mesh) -> tuple[Check
     date = next((line[5:].strip() for line in head if line.lower().startswith("date:")), "")
     told = email.utils.parsedate_to_datetime(date).timestamp() if date else None
     offset = None if told is None else told - time.time()
-    if mesh.mesh_id.encode() not in body:
+    if head[0].split(" ")[1:2] != ["200"] or mesh.mesh_id.encode() not in body:
         return bad(
             name, "answers, but not for this mesh", f"compare the mesh id with {card.name}"
         ), offset

@@ -1,10 +1,11 @@
+import time
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.normalize import _fold_unicode, normalize
+from mesh.normalize import _fold_unicode, _without_accents, normalize
 
 ANY_TEXT = st.text()
 PLAIN = st.text(st.characters(max_codepoint=126, min_codepoint=32))
@@ -78,3 +79,24 @@ def test_result_is_composed() -> None:
     for text in ("한국어", "とがぱ", "é"):
         normalized = normalize(text)
         assert unicodedata.normalize("NFC", normalized) == normalized
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        "\N{COMBINING ACUTE ACCENT}\N{COMBINING DOT BELOW}" * 20_000,
+        "\N{COMBINING ACUTE ACCENT}" * 20_000 + "\N{COMBINING DOT BELOW}" * 20_000,
+        "\N{TIBETAN VOWEL SIGN REVERSED II}" * 40_000,  # each becomes two marks
+    ],
+)
+def test_a_text_of_marks_alone_takes_no_quadratic_time(marks: str) -> None:
+    # Sorting them took ten seconds; the attacker whose prompt is reported writes them.
+    start = time.process_time()
+    assert normalize("ab" + marks) == "ab"
+    assert time.process_time() - start < 1.0
+
+
+@given(st.text(st.sampled_from("ae\u0301\u0323\u0f81\u0f71\u1fb4ﷺ각"), max_size=1_200))
+def test_decomposing_in_pieces_changes_nothing(text: str) -> None:
+    whole = unicodedata.normalize("NFKD", text)
+    assert _without_accents(text) == "".join(c for c in whole if not unicodedata.combining(c))
