@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME …] [--json]`: measure, keep JSON under benchmarks/results, print a table."""
+"""`python -m benchmarks [NAME …] [--json]`: measure, keep JSON, write docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import sys
 from dataclasses import asdict
 
+from benchmarks import page
 from benchmarks.report import Row, save, show
 
 NAMES = ("severity", "follow", "latency", "sse", "taxii", "footprint", "demo")
@@ -30,6 +31,7 @@ def main() -> int:
         measured = importlib.import_module(f"benchmarks.{name}").run()
         save(name, measured)
         rows += measured
+    page.write(NAMES)
     if options.json:
         for row in rows:
             print(json.dumps(asdict(row) | {"reached": row.reached}, ensure_ascii=False))

@@ -103,7 +103,8 @@ def open_entry(note: bytes, member: MemberCard, mesh: Mesh) -> Envelope:
     :raises EntryTooLargeError: over 65,535 bytes; nothing is parsed then.
     :raises NoteError: not a signed note; the member's signature is false, or is not there.
     :raises UnknownKindError: signed, and of a kind that this version does not know.
-    :raises EntryFormatError: not exactly two lines, or not exactly the envelope's fields.
+    :raises EntryFormatError: not exactly two lines, not exactly the envelope's fields in their
+        canonical encoding, or more signatures than the issuer's.
     :raises StrictJSONError: the second line is not strict JSON.
     :raises ForeignMeshError: made for another mesh.
     :raises UnknownVersionError: made under constraints that are not in force.
@@ -116,6 +117,10 @@ def open_entry(note: bytes, member: MemberCard, mesh: Mesh) -> Envelope:
         if _KIND_LINE.fullmatch(first) is None:
             raise EntryFormatError("an entry's first line is signal-mesh/v1/ and its kind")
         raise UnknownKindError(first.removeprefix(PREFIX))
+    # Lines of other keys are covered by no signature: with them one signed text would make any
+    # number of entries with ids of their own, and outlive its retraction.
+    if note.count(b"\n", len(text.encode()) + 1) != 1:
+        raise EntryFormatError("an entry has one signature, its issuer's")
     envelope = _envelope(kind, strictjson.loads(line))
     if envelope.mesh != mesh.mesh_id:
         raise ForeignMeshError("the entry was made for another mesh")
@@ -124,6 +129,9 @@ def open_entry(note: bytes, member: MemberCard, mesh: Mesh) -> Envelope:
             f"the entry follows version {envelope.version} of the constraints; "
             f"{mesh.version} is in force"
         )
+    # An entry is kept for ever and can't be erased: no room in it for anything but these fields.
+    if document_text(kind, envelope.to_json()) != text:
+        raise EntryFormatError("an entry is written in its canonical encoding")
     return envelope
 
 

@@ -138,7 +138,7 @@ def sign_genesis(genesis: str | bytes, identity: Signer) -> bytes:
     :raises MeshError: its constraints or a card do not hold.
     :raises NoteError: not a signed note.
     """
-    constraints = _read(genesis if isinstance(genesis, str) else parse_note(genesis).text)
+    constraints = read_genesis(genesis)
     if identity.verifier_key not in _founder_keys(constraints):
         raise FounderError(
             f"{identity.name} is not a founder of {constraints.name!r} under this identity key"
@@ -163,7 +163,7 @@ def merge_genesis(notes: Sequence[bytes]) -> bytes:
     if len(texts) != 1:
         raise GenesisMismatchError("hand in signed copies of one and the same genesis text")
     (text,) = texts
-    constraints = _read(text)
+    constraints = read_genesis(text)
     keys = _founder_keys(constraints)
     head = text.encode() + b"\n"
     lines: dict[str, bytes] = {}
@@ -185,7 +185,7 @@ def missing_signatures(note: bytes) -> tuple[str, ...]:
     :raises MeshError: the genesis or a card does not hold.
     :raises NoteError: not a signed note, or a founder's signature is false.
     """
-    constraints = _read(parse_note(note).text)
+    constraints = read_genesis(note)
     return _missing(constraints, note)
 
 
@@ -201,14 +201,23 @@ def open_genesis(note: bytes) -> Mesh:
     :raises NoteError: not a signed note, or a founder's signature is false.
     """
     text = parse_note(note).text
-    constraints = _read(text)
+    constraints = read_genesis(text)
     missing = _missing(constraints, note)
     if missing:
         raise MissingFounderSignatureError(missing)
     return Mesh(sha256(text.encode()).hexdigest(), constraints, note)
 
 
-def _read(text: str) -> Constraints:
+def read_genesis(genesis: str | bytes) -> Constraints:
+    """Read the rules in a genesis, to be shown before it is signed. Founders' signatures are not
+    looked at; those on the cards in it are.
+
+    :param genesis: the text if nobody has signed it yet, else a signed copy.
+    :raises GenesisFormatError: not a genesis, or not in its canonical encoding.
+    :raises MeshError: its constraints or a card do not hold.
+    :raises NoteError: not a signed note.
+    """
+    text = genesis if isinstance(genesis, str) else parse_note(genesis).text
     value = read_document(text, GENESIS_KIND, max_bytes=MAX_GENESIS, error=GenesisFormatError)
     if not isinstance(value, dict) or not isinstance(value.get("members"), list):
         raise GenesisFormatError("a genesis is an object that lists its members' cards")

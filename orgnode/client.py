@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
@@ -265,22 +265,27 @@ class NodeClient:
         categories: Sequence[str] = (),
         types: Sequence[str] = (),
         after: int | None = None,
+        connection: Callable[[bool], None] = lambda _: None,
     ) -> AsyncIterator[FeedItem]:
         """Yield events as they happen, each once and in order, for ever.
 
         `after` is the `seq` to go on behind: 0 for all that the node keeps, None for new ones only.
+        `connection` is told False when the connection is lost, and True when it is back.
         The first connection raises what any request raises; afterwards the feed reconnects until
         the caller stops, and raises only what trying again can't mend (a token that was changed).
         """
         query = [("category", one) for one in categories] + [("type", one) for one in types]
         if min_band is not None:
             query.append(("min_band", min_band))
-        cursor, delay, connected = after, FIRST_DELAY_SECONDS, False
+        cursor, delay, connected, up = after, FIRST_DELAY_SECONDS, False, True
         while True:
             try:
                 async with aclosing(self._open.stream(query, cursor)) as events:
                     async for event in events:
                         connected, delay = True, FIRST_DELAY_SECONDS
+                        if not up:
+                            up = True
+                            connection(up)
                         if event.event in ("dropped", "bye"):
                             cursor = _number(event, "resume")
                             break
@@ -296,6 +301,9 @@ class NodeClient:
             except ApiError as error:
                 if not connected or error.status < 500:
                     raise
+            if up:
+                up = False
+                connection(up)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects
             delay = min(2 * delay, LAST_DELAY_SECONDS)
 

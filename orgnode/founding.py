@@ -17,15 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mesh.constraints import Constraints
-from mesh.document import read_document
 from mesh.genesis import (
-    GENESIS_KIND,
     MAX_GENESIS,
     GenesisFormatError,
     Mesh,
     draft_genesis,
     merge_genesis,
     open_genesis,
+    read_genesis,
     sign_genesis,
 )
 from mesh.member import MemberCard, open_card, sign_card
@@ -179,21 +178,6 @@ def read_genesis_file(path: Path) -> str | bytes:
         raise GenesisFormatError(f"{path} is not UTF-8 text") from None
 
 
-def constraints_of(genesis: str | bytes) -> Constraints:
-    """The rules in a genesis, to be shown before it is signed. Signatures are not looked at.
-
-    :raises MeshError: they don't hold.
-    """
-    text = (
-        genesis if isinstance(genesis, str) else genesis.decode("utf-8").partition("\n\n")[0] + "\n"
-    )
-    value = read_document(text, GENESIS_KIND, max_bytes=MAX_GENESIS, error=GenesisFormatError)
-    if not isinstance(value, dict) or not isinstance(value.get("members"), list):
-        raise GenesisFormatError("a genesis is an object that lists its members' cards")
-    cards = [open_card(str(card).encode()) for card in value["members"]]
-    return Constraints.parse({**value, "members": cards})
-
-
 def check_own_card(datadir: DataDir, constraints: Constraints) -> MemberCard:
     """Check that a genesis lists this node with exactly the card that it made; returns the card.
 
@@ -216,7 +200,7 @@ def sign(datadir: DataDir, genesis: str | bytes, keystore: KeyStore) -> bytes:
 
     :raises NotInGenesisError, MeshError, NoteError: nothing was signed.
     """
-    check_own_card(datadir, constraints_of(genesis))
+    check_own_card(datadir, read_genesis(genesis))
     return sign_genesis(genesis, keystore.identity)
 
 

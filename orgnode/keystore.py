@@ -150,7 +150,8 @@ class KeyStore:
         elif passphrase is None:
             raise PassphraseNeededError(
                 f"the keys in {path} are under a passphrase",
-                hint="set ORGNODE_PASSPHRASE, or name a file with ORGNODE_PASSPHRASE_FILE",
+                hint="give --passphrase-file FILE, or set ORGNODE_PASSPHRASE or "
+                "ORGNODE_PASSPHRASE_FILE",
             )
         else:
             box = nacl.secret.SecretBox(_derive(passphrase, kdf, path))
@@ -159,8 +160,8 @@ class KeyStore:
             except (nacl.exceptions.CryptoError, ValueError) as error:
                 raise WrongPassphraseError(
                     f"the passphrase does not open {path}",
-                    hint="check ORGNODE_PASSPHRASE; without it the keys are lost and the "
-                    "organization joins again with new ones",
+                    hint="check --passphrase-file or ORGNODE_PASSPHRASE; without the right one the "
+                    "keys are lost, and the organization joins again with new ones",
                 ) from error
         return cls._from_secrets(document, opened, path)
 

@@ -50,6 +50,8 @@ log = structlog.get_logger(__name__)
 SECONDS_A_DAY = 86_400
 # How often expired content is looked for; the day is what matters, not the minute.
 HOUSEKEEPING_SECONDS = 600.0
+# Connections to the local API at a time, besides the feed's subscribers.
+OTHER_CONNECTIONS = 512
 
 
 class NotJoinedError(OrgnodeError):
@@ -65,16 +67,21 @@ def today() -> Day:
     return Day(int(time.time()) // SECONDS_A_DAY)
 
 
+def not_joined(name: str) -> NotJoinedError:
+    """The error of a node that has no genesis."""
+    return NotJoinedError(
+        f"{name} has not joined a mesh yet",
+        hint="exchange cards, then `orgnode genesis create`, `sign` and `join`",
+    )
+
+
 def load_mesh(datadir: DataDir, config: NodeConfig, keystore: KeyStore) -> Mesh:
     """Read and verify the genesis, and check that this node's keys are those of its card.
 
     :raises NotJoinedError, ForeignKeysError, CertificateError, MeshError: see there.
     """
     if not datadir.genesis.exists():
-        raise NotJoinedError(
-            f"{config.name} has not joined a mesh yet",
-            hint="exchange cards, then `orgnode genesis create`, `sign` and `join`",
-        )
+        raise not_joined(config.name)
     mesh = open_genesis(read_file(datadir.genesis))
     card = mesh.member(config.name)
     if (
@@ -280,6 +287,7 @@ class Node:
             build_app(self, ApiOptions.of(self.config, token)),
             self.config.local_host,
             self.config.local_port,
+            connections=self.config.max_subscribers + OTHER_CONNECTIONS,
         )
         self.announcer.start()
         stack.push_async_callback(self.announcer.stop)

@@ -32,7 +32,6 @@ from orgnode.store import (
 from orgnode.vault import Incident, Vault
 from orgnode.workers import Workers
 
-
 # A text of so many characters is normalized in less time than a thread's turn takes.
 _SHORT_TEXT = 2_000
 
@@ -184,8 +183,8 @@ class Publisher:
         )
 
     async def _token(self, text: str) -> str:
-        # Whoever attacks the model writes the text: one ligature can stand for eighteen letters, and
-        # a long text of them takes seconds, in which everything else must go on.
+        # Whoever attacks the model writes the text: one ligature can stand for eighteen letters,
+        # and a long text of them takes seconds, in which everything else must go on.
         if len(text) <= _SHORT_TEXT:
             return exact_token(self._fingerprint_key, text)
         return await self._workers.run(exact_token, self._fingerprint_key, text)

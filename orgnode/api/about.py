@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -20,6 +20,16 @@ from orgnode.api.models import (
 from orgnode.api.routing import Media, Route, answer
 from orgnode.api.services import NodeServices
 from proofs.group import backend_names
+
+_FRONT: Final = """\
+This is the local API of an organization's node in a signal mesh. It has no web page.
+
+People use the command line:   orgnode --help   (feed, signals, peers, doctor ...)
+Programs use HTTP and JSON:    GET /v1/openapi.json describes every route
+
+Requests carry  Authorization: Bearer <token>  with the token from the file `token` in the node's
+data directory. /healthz and /readyz answer without.
+"""
 
 
 class AboutRoutes:
@@ -70,6 +80,16 @@ class AboutRoutes:
                 summary="Get this document",
                 tag="node",
                 answers={200: Media("application/json", "An OpenAPI 3.1 document")},
+            ),
+            Route(
+                "GET",
+                "/",
+                self.front,
+                name="getFront",
+                summary="Tell whoever opens it in a browser what this is",
+                tag="node",
+                answers={200: Media("text/plain", "A few lines for people")},
+                open=True,
             ),
             Route(
                 "GET",
@@ -158,6 +178,10 @@ class AboutRoutes:
     async def openapi(self, _request: web.Request) -> web.Response:
         """Describe this API."""
         return web.json_response(self._described())
+
+    async def front(self, _request: web.Request) -> web.Response:
+        """Tell a person with a browser where to go; it says nothing of this node."""
+        return web.Response(text=_FRONT)
 
     async def health(self, _request: web.Request) -> web.Response:
         """Tell that the process answers."""

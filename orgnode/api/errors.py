@@ -18,6 +18,13 @@ from orgnode.errors import OrgnodeError
 from orgnode.feed import TooManySubscribersError
 from orgnode.ownlog import LogClosedError
 from orgnode.publisher import NotLiveError, NotYourSignalError, UnknownSignalError
+from orgnode.store import (
+    StoreBusyError,
+    StoreClosedError,
+    StoreDamagedError,
+    StoreFullError,
+    StoreReadOnlyError,
+)
 from orgnode.workers import WorkerDiedError
 from proofs.errors import ProofsError
 
@@ -123,16 +130,22 @@ _STATUS: Final[Sequence[tuple[type[Exception], int]]] = (
     (LogClosedError, 503),
     (TooManySubscribersError, 503),
     (WorkerDiedError, 503),
+    # Conditions of the disk: nothing was kept, and trying again later may work.
+    (StoreFullError, 503),
+    (StoreReadOnlyError, 503),
+    (StoreBusyError, 503),
+    (StoreDamagedError, 503),
+    (StoreClosedError, 503),
 )
 
 _HINTS: Final[dict[str, str]] = {
     "BelowThresholdError": "claim a lower band, leave `band` out, or check the scores",
-    "NoBandError": "the scores reach no band, so there is nothing to warn others of",
-    "ComponentRangeError": "give each component an integer from 0 to 10",
-    "UnknownCategoryError": "use a hazard code such as ncr; GET /v1/openapi.json lists them all",
-    "TechniqueFormatError": "use a MITRE ATLAS id such as AML.T0054",
-    "UnknownBarrierError": "leave `barrier` out, or use one that GET /v1/openapi.json lists",
-    "EmptyTextError": "the text has no letters or digits to make a fingerprint of",
+    "NoBandError": "check the scores; what reaches no band is nothing to warn others of",
+    "ComponentRangeError": "check the scores; nothing was kept or published",
+    "UnknownCategoryError": "use one of these hazard codes",
+    "TechniqueFormatError": "the MITRE ATLAS matrix lists them; AML.T0054 is a jailbreak",
+    "UnknownBarrierError": "leave `barrier` out, or use one of these",
+    "EmptyTextError": "give the prompt that was met",
     "DuplicateKeyError": "send each key once",
     "JSONNumberError": "send integers without fraction or exponent, up to 2^53 - 1",
     "JSONEncodingError": "send UTF-8, and replace lone surrogates in the text by U+FFFD",

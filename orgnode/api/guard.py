@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 from mesh.errors import MeshError
+from orgnode.api.connection import LocalConnection
 from orgnode.api.errors import (
     HostNotAllowedError,
     MethodNotAllowedError,
@@ -76,6 +77,15 @@ class Guard:
 
     async def handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Check the request, run its handler, and answer whatever it raises."""
+        connection = request.protocol
+        assert isinstance(connection, LocalConnection)
+        connection.begin()
+        try:
+            return await self._handle(request, handler)
+        finally:
+            connection.end()
+
+    async def _handle(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             self._check_host(request)
             self._check_token(request)
@@ -113,7 +123,8 @@ class Guard:
         if name not in self._hosts:
             raise HostNotAllowedError(
                 "this node does not answer to the host name that the request gives",
-                hint="use http://127.0.0.1 with the node's port, or allow the name in the settings",
+                hint="use http://127.0.0.1 with the node's port, or the name or address that "
+                "`local_host` in config.toml gives",
             )
 
     def _check_token(self, request: web.Request) -> None:

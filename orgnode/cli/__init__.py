@@ -15,6 +15,7 @@ import typer
 from orgnode.cli import doctor, feed, genesis, log, peers, report, setup, signals, testnet, verify
 from orgnode.cli.errors import ErrorMappingGroup
 from orgnode.cli.session import Data, Json, session_of
+from orgnode.cli.vocabulary import CATEGORY_LIST
 
 app = typer.Typer(
     name="orgnode",
@@ -55,7 +56,7 @@ _MESH = "The mesh"
 app.command(rich_help_panel=_NODE)(setup.init)
 app.command(rich_help_panel=_NODE)(setup.run)
 app.command(rich_help_panel=_NODE)(doctor.doctor)
-app.command(rich_help_panel=_SIGNALS)(report.report)
+app.command(rich_help_panel=_SIGNALS, epilog=f"Hazard codes: {CATEGORY_LIST}.")(report.report)
 app.command(rich_help_panel=_SIGNALS)(feed.feed)
 app.command(rich_help_panel=_SIGNALS)(signals.signals)
 app.command(rich_help_panel=_SIGNALS)(signals.show)

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+import io
+import select
+import signal
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Annotated, cast
+from typing import IO, Annotated, Any, Final, cast
 
 import typer
-from rich import box
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from orgnode.api.models import FeedItem
-from orgnode.cli.render import Output, band_text, clean, moment, short_id
+from mesh.constraints import BAND_NAMES
+from orgnode.api.models import BandName, FeedItem
+from orgnode.cli.feed_view import BACK, LOST, LiveTable, event_line, feed_table
+from orgnode.cli.render import Output
 from orgnode.cli.session import Json, Session, SubData, session_of
+from orgnode.cli.vocabulary import known_categories, known_types
 from orgnode.client import NodeClient
+from orgnode.store import EVENT_TYPES
 
-COLUMNS = ("time", "what", "issuer", "band", "category", "technique", "conf", "id / reason")
-SPARED = ("technique", "conf")
-WIDE = 100
-"""Terminals with fewer columns are spared some."""
-
-WHAT_STYLES = {
-    "signal": "green",
-    "retraction": "yellow",
-    "refused": "bold red",
-    "evidence": "bold red",
-}
+READER_SECONDS: Final = 1.0
+"""How often to look whether anybody still reads what is piped to them."""
 
 
 def feed(
@@ -39,17 +32,22 @@ def feed(
         typer.Option("--follow", "-f", help="Go on with what happens from now on; Ctrl-C ends it."),
     ] = False,
     min_band: Annotated[
-        str | None, typer.Option(help="Only this band and above.", show_default=False)
+        BandName | None, typer.Option(help="Only this band and above.", show_default=False)
     ] = None,
     category: Annotated[
         list[str] | None,
-        typer.Option(help="Only this hazard code; repeatable.", show_default=False),
+        typer.Option(
+            help="Only this hazard code; repeatable.",
+            callback=known_categories,
+            show_default=False,
+        ),
     ] = None,
     event_type: Annotated[
         list[str] | None,
         typer.Option(
             "--type",
-            help="Only signal, retraction, refused or evidence; repeatable.",
+            help=f"Only this type of event: {', '.join(EVENT_TYPES)}; repeatable.",
+            callback=known_types,
             show_default=False,
         ),
     ] = None,
@@ -90,21 +88,31 @@ async def _feed(
         newest = (await node.status()).last_event
         start = max(0, newest - last) if after is None else after
         if follow:
-            events = follow_feed(node, start, min_band, categories, types)
-            async with aclosing(events):
-                await _follow(session.output, events)
+            await _until_interrupted(
+                _follow(
+                    session.output,
+                    lambda told: follow_feed(node, start, min_band, categories, types, told),
+                )
+            )
             return
         found = [
             item
             async for item in _until(node, start, newest)
             if wanted(item, min_band, categories, types)
         ]
-    session.output.rows(
-        COLUMNS,
-        [item.model_dump(exclude_none=True) for item in found],
-        [event_cells(item) for item in found],
-        empty="nothing happened yet; --follow waits for it",
-    )
+    output = session.output
+    if output.as_json:
+        for item in found:
+            output.item(item.model_dump(exclude_none=True))
+    elif found:
+        output.show(feed_table(found, width=output.out.width))
+    else:
+        output.say(
+            "no event matches; look further back with --last or --after 0"
+            if newest > start and (min_band or categories or types)
+            else "nothing happened yet; --follow waits for it",
+            "dim",
+        )
 
 
 def follow_feed(
@@ -113,9 +121,16 @@ def follow_feed(
     min_band: str | None = None,
     categories: Sequence[str] = (),
     types: Sequence[str] = (),
+    connection: Callable[[bool], None] = lambda _: None,
 ) -> AsyncGenerator[FeedItem, None]:
     """A node's feed as `aclosing` takes it: its connection ends with the caller's block."""
-    events = node.feed(min_band=min_band, categories=categories, types=types, after=after)
+    events = node.feed(
+        min_band=min_band,
+        categories=categories,
+        types=types,
+        after=after,
+        connection=connection,
+    )
     return cast(AsyncGenerator[FeedItem, None], events)
 
 
@@ -144,76 +159,78 @@ def wanted(item: FeedItem, min_band: str | None, categories: list[str], types: l
         return item.type != "refused" or not (min_band or categories)
     if categories and item.signal.category not in categories:
         return False
-    levels = ("low", "moderate", "high", "critical")
-    return min_band is None or (
-        min_band in levels and item.signal.band_level > levels.index(min_band)
-    )
+    return min_band is None or item.signal.band_level > BAND_NAMES.index(min_band)
 
 
-async def _follow(output: Output, events: AsyncIterator[FeedItem]) -> None:
-    if output.as_json:
-        async for item in events:
+async def _until_interrupted(following: Coroutine[Any, Any, None]) -> None:
+    """Follow until Ctrl-C or SIGTERM, the normal ends of following.
+
+    Handled here and not left to the interpreter: a shell starts what runs in the background with
+    SIGINT ignored, and a script could then never end what it follows.
+    """
+    task = asyncio.ensure_future(following)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not task.cancelled():
+            raise
+
+
+Follow = Callable[[Callable[[bool], None]], AsyncGenerator[FeedItem, None]]
+"""Opens the feed, given whom to tell when its connection is lost (False) and back (True)."""
+
+
+async def _follow(output: Output, follow: Follow) -> None:
+    if output.out.is_terminal and not output.as_json:
+        with LiveTable(output.out) as live:
+            async with aclosing(follow(live.connection)) as events:
+                async for item in events:
+                    live.take(item)
+                    await asyncio.sleep(0)  # a burst must not keep Ctrl-C out
+        return
+
+    def told(up: bool) -> None:
+        output.notice(BACK if up else LOST, "yellow")
+
+    async with aclosing(follow(told)) as events:
+        await _while_read(output.out.file, _print(output, events))
+
+
+async def _print(output: Output, events: AsyncIterator[FeedItem]) -> None:
+    async for item in events:
+        if output.as_json:
             output.item(item.model_dump(exclude_none=True))
-    elif output.out.is_terminal:
-        await _follow_live(output, events)
-    else:
-        async for item in events:
+        else:
             output.out.print(event_line(item), soft_wrap=True)
             output.out.file.flush()
 
 
-async def _follow_live(output: Output, events: AsyncIterator[FeedItem]) -> None:
-    """A table at the bottom of the terminal that holds as many events as there is room for."""
-    shown: deque[FeedItem] = deque(maxlen=200)
-    with Live(console=output.out, auto_refresh=False, vertical_overflow="crop") as live:
-        live.update(Text("waiting for events; Ctrl-C ends", style="dim"), refresh=True)
-        async for item in events:
-            shown.append(item)
-            width, height = output.out.size
-            table = feed_table(list(shown)[-max(3, height - 5) :], width=width)
-            live.update(table, refresh=True)
-            await asyncio.sleep(0)  # a burst must not keep Ctrl-C out
+async def _while_read(stream: IO[str], printing: Coroutine[Any, Any, None]) -> None:
+    """Print until nobody reads it any more.
+
+    Writing would say so as well, but only with the next event, and `feed --follow | head -1` would
+    hang until there is one.
+    """
+    tasks = [asyncio.ensure_future(printing), asyncio.ensure_future(_reader_gone(stream))]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def feed_table(items: Collection[FeedItem], *, width: int, title: str = "") -> Table:
-    """Events as a table, oldest first, one line each however narrow the terminal is."""
-    made = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    shown = [place for place, name in enumerate(COLUMNS) if width >= WIDE or name not in SPARED]
-    for place in shown:
-        made.add_column(COLUMNS[place], no_wrap=True, overflow="ellipsis")
-    for item in items:
-        cells = event_cells(item)
-        made.add_row(*(cells[place] for place in shown))
-    return made
-
-
-def event_cells(item: FeedItem) -> list[Text]:
-    """One event, a cell for each of `COLUMNS`."""
-    what = Text(clean(item.type), style=WHAT_STYLES.get(item.type, "bold"))
-    time = Text(moment(item.at) if item.at is not None else "")
-    signal = item.signal
-    if signal is None:
-        empty = [Text() for _ in range(4)]
-        why = Text(clean(item.error or item.kind or item.reason or ""), style="red")
-        return [time, what, Text(clean(item.issuer or "")), *empty, why]
-    tail = short_id(signal.id)
-    if item.type == "retraction" and item.reason:
-        tail += f" {clean(item.reason)}"
-    return [
-        time,
-        what,
-        Text(clean(signal.issuer) + (" (own)" if signal.own else "")),
-        band_text(signal.band),
-        Text(clean(signal.category)),
-        Text(clean(signal.technique or "")),
-        Text("" if signal.confidence is None else str(signal.confidence)),
-        Text(tail),
-    ]
-
-
-def event_line(item: FeedItem) -> Text:
-    """One event on a line of its own, with the whole reason of a refusal."""
-    cells = [cell for cell in event_cells(item) if cell.plain]
-    if item.signal is None and item.reason and cells[-1].plain != item.reason:
-        cells.append(Text(clean(item.reason)))
-    return Text("  ").join(cells)
+async def _reader_gone(stream: IO[str]) -> None:
+    """Return when the pipe that is written to has lost its reader; never for anything else."""
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), 0)
+    except (io.UnsupportedOperation, ValueError):
+        await asyncio.Event().wait()  # no file of the system
+    while not poll.poll(0):  # noqa: ASYNC110 - the system tells nobody; it must be asked
+        await asyncio.sleep(READER_SECONDS)

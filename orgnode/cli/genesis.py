@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from mesh.constraints import Constraints
-from mesh.genesis import missing_signatures
+from mesh.genesis import missing_signatures, read_genesis
 from orgnode.cli.errors import CliError, UsageProblemError
 from orgnode.cli.render import fields, table
 from orgnode.cli.session import (
@@ -23,7 +23,6 @@ from orgnode.cli.session import (
 from orgnode.datadir import DataDir, write_file
 from orgnode.founding import (
     check_own_card,
-    constraints_of,
     draft,
     install,
     read_fingerprint_key,
@@ -103,7 +102,7 @@ def sign_command(
     session = session_of(ctx)
     session.datadir.check_exists()
     copy = read_genesis_file(genesis)
-    constraints = constraints_of(copy)
+    constraints = read_genesis(copy)
     own = check_own_card(session.datadir, constraints)
     if not session.output.as_json:
         _show(session, constraints)

@@ -13,13 +13,13 @@ from rich.text import Text
 from mesh.assessment import Outcome, assess
 from mesh.constraints import UnknownMemberError
 from mesh.errors import MeshError
-from mesh.genesis import Mesh, open_genesis
+from mesh.genesis import Mesh
 from mesh.wire import Missing, Present
 from orgnode.cli.errors import CliError, NotValidError
 from orgnode.cli.render import Cell, progress
-from orgnode.cli.session import Json, Session, SubData, session_of
+from orgnode.cli.session import Json, Session, SubData, session_of, stored_mesh
+from orgnode.cli.vocabulary import check_member
 from orgnode.config import load_config
-from orgnode.datadir import read_file
 from orgnode.store import EntryRecord, Store
 from orgnode.store.sqlite import SqliteStore
 from proofs.checkpoint import open_checkpoint
@@ -84,13 +84,13 @@ def verify(
     session = session_of(ctx)
     session.datadir.check_exists()
     config = load_config(session.datadir)
-    mesh = open_genesis(read_file(session.datadir.genesis))
+    mesh = stored_mesh(session)
     if not session.datadir.database.exists():
         raise NoDatabaseError(
             f"there is no {session.datadir.database}", hint="the node has not run yet: orgnode run"
         )
     if peer is not None:
-        mesh.member(peer)
+        check_member(peer, [card.name for card in mesh.members])
     with SqliteStore.open(
         session.datadir.database, name=config.name, mesh_id=mesh.mesh_id
     ) as store:

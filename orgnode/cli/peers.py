@@ -25,6 +25,7 @@ async def _peers(session: Session) -> None:
          "deferred", "last contact"),
         [peer.model_dump() for peer in found],
         [_row(peer) for peer in found],
+        spare="control group,last contact,signed,held,accepted",
         right="held,signed,lag,accepted,refused,deferred",
     )  # fmt: skip
 

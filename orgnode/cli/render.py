@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import IO, Any, Final
 
 from rich import box
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -30,6 +32,9 @@ BAND_STYLES: Final[Mapping[str, str]] = {
     "critical": "bold red",
 }
 """How each severity band is coloured."""
+
+_FOLDED: Final = 24
+"""Columns that a column of prose is given at least."""
 
 Cell = str | Text | int | float | None
 
@@ -93,6 +98,49 @@ def table(
     return made
 
 
+def fitted(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    width: int,
+    right: str = "",
+    spare: str = "",
+    prose: str = "",
+) -> RenderableType:
+    """A table in which nothing but the column `prose`, the last, is folded: ids can be copied.
+
+    In a narrow terminal the columns of `spare` are left out, the first of them first, as far as it
+    takes; if that is not enough, each row becomes a list of names and values.
+    """
+    cells = [[cell(value) for value in row] for row in rows]
+    needed = [
+        max([cell_len(name), *(row[place].cell_len for row in cells)])
+        for place, name in enumerate(columns)
+    ]
+    if prose:  # it may be folded, but not into a pile of syllables
+        needed[-1] = min(needed[-1], _FOLDED)
+    kept = list(range(len(columns)))
+    for name in filter(None, spare.split(",")):
+        if table_width([needed[place] for place in kept]) > width:
+            kept.remove(columns.index(name))
+    if table_width([needed[place] for place in kept]) > width:
+        lists = [fields(zip(columns, row, strict=True)) for row in cells]
+        return Group(*(Padding(one, (0, 0, 1, 0)) for one in lists))
+    made = table(
+        [columns[place] for place in kept],
+        [[row[place] for place in kept] for row in cells],
+        right=right,
+    )
+    for column in made.columns:
+        column.no_wrap = column.header != prose
+    return made
+
+
+def table_width(columns: Collection[int]) -> int:
+    """Width of a table of such columns: three between two of them, one on either side."""
+    return sum(columns) + 3 * (len(columns) - 1) + 2
+
+
 def fields(pairs: Iterable[tuple[str, Cell]]) -> Table:
     """Names and values, a pair a line."""
     made = Table.grid(padding=(0, 2))
@@ -151,13 +199,16 @@ class Output:
         rows: Iterable[Sequence[Cell]],
         *,
         right: str = "",
+        spare: str = "",
+        prose: str = "",
         empty: str = "nothing to show",
     ) -> None:
-        """Print `items` as JSON, or `rows` as a table."""
+        """Print `items` as JSON, or `rows` as a table; `spare` and `prose` as in `fitted`."""
         if self.as_json:
             for value in items:
                 self.item(value)
         elif items:
-            self.show(table(columns, rows, right=right))
+            width = self.out.width
+            self.show(fitted(columns, rows, width=width, right=right, spare=spare, prose=prose))
         else:
             self.say(empty, "dim")

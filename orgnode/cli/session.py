@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from mesh.genesis import Mesh, open_genesis
 from orgnode.cli.errors import UsageProblemError
 from orgnode.cli.render import Output
 from orgnode.config import ENV_DATA_DIR, passphrase
@@ -117,6 +118,21 @@ def given_passphrase(file: Path | None) -> str | None:
             f"the first line of {file} is empty", hint="write the passphrase there"
         )
     return first
+
+
+def stored_mesh(session: Session) -> Mesh:
+    """The mesh that this node joined, from the genesis in its data directory.
+
+    :raises NotJoinedError: it has joined none yet.
+    :raises DataDirError, MeshError: the directory or the genesis can't be used.
+    """
+    session.datadir.check_exists()
+    if not session.datadir.genesis.exists():
+        # Imported here: only this error needs the node's modules.
+        from orgnode.node import not_joined
+
+        raise not_joined("this node")
+    return open_genesis(read_file(session.datadir.genesis))
 
 
 def open_keys(session: Session, file: Path | None) -> KeyStore:

@@ -43,6 +43,11 @@ def init(
 ) -> None:
     """Make a node's keys, settings and member card. Never overwrites a node."""
     session = session_of(ctx)
+    if port == local_port:
+        raise UsageProblemError(
+            f"peers and the local API can't both have port {port}",
+            hint="give --port and --local-port different numbers",
+        )
     try:
         config = NodeConfig(
             name=name,

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from mesh.taxonomy import CATEGORIES, RETRACTION_REASONS, technique_title
-from orgnode.api.models import SignalAnswer
+from orgnode.api.models import MAX_PAGE, BandName, SignalAnswer, StatusName
 from orgnode.cli.errors import CliError, UsageProblemError
 from orgnode.cli.render import Cell, band_text, fields, moment, short_id
 from orgnode.cli.session import Json, Session, SubData, session_of
-from orgnode.client import NodeClient
+from orgnode.cli.vocabulary import check_member, known_category
+from orgnode.client import ApiError, NodeClient
 
 SignalId = Annotated[
     str, typer.Argument(help="The signal's id, or its first digits (at least 6).", metavar="ID")
@@ -19,7 +20,8 @@ SignalId = Annotated[
 
 MIN_PREFIX = 6
 WHAT_A_PROOF_SHOWS = (
-    "committed scores follow the rubric and reach the band; not that the assessor was honest"
+    "that committed scores follow the rubric and reach the band; not that the incident happened, "
+    "nor that whoever scored it was honest"
 )
 ID_DIGITS = 64
 
@@ -32,19 +34,24 @@ class UnknownIdError(CliError):
     """No signal's id begins with these digits."""
 
 
+class RefusedSignalError(CliError):
+    """This id is of an entry that did not hold; its content is not shown."""
+
+
 def signals(
     ctx: typer.Context,
     min_band: Annotated[
-        str | None, typer.Option(help="Only this band and above.", show_default=False)
+        BandName | None, typer.Option(help="Only this band and above.", show_default=False)
     ] = None,
     category: Annotated[
-        str | None, typer.Option(help="Only this hazard code.", show_default=False)
+        str | None,
+        typer.Option(help="Only this hazard code.", callback=known_category, show_default=False),
     ] = None,
     issuer: Annotated[
         str | None, typer.Option(help="Only this member's.", show_default=False)
     ] = None,
     status: Annotated[
-        str | None, typer.Option(help="live, retracted or expired.", show_default=False)
+        StatusName | None, typer.Option(help="Only with this status.", show_default=False)
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
     refused: Annotated[
@@ -77,13 +84,14 @@ async def _list(
     found: list[SignalAnswer] = []
     cursor: int | None = None
     async with NodeClient.from_datadir(session.datadir.path) as node:
+        await _check_member(node, issuer)
         while len(found) < limit:
             page = await node.signals(
                 min_band=min_band,
                 category=category,
                 issuer=issuer,
                 status=status,
-                limit=min(500, limit - len(found)),
+                limit=min(MAX_PAGE, limit - len(found)),
                 cursor=cursor,
             )
             found += page.signals
@@ -95,6 +103,7 @@ async def _list(
         [signal.model_dump() for signal in found],
         [_row(signal) for signal in found],
         right="conf",
+        spare="day,received,conf,technique,category",
         empty="no signal matches",
     )
 
@@ -115,14 +124,29 @@ def _row(signal: SignalAnswer) -> list[Cell]:
 
 async def _refused(session: Session, issuer: str | None, limit: int) -> None:
     async with NodeClient.from_datadir(session.datadir.path) as node:
-        found = await node.refusals(issuer=issuer, limit=min(500, limit))
+        await _check_member(node, issuer)
+        found = await node.refusals(issuer=issuer, limit=min(MAX_PAGE, limit))
     session.output.rows(
         ("id", "issuer", "index", "check", "reason"),
         [one.model_dump() for one in found],
         [[short_id(one.id), one.issuer, one.index, one.error, one.reason] for one in found],
         right="index",
+        spare="index",
+        prose="reason",
         empty="nothing was refused",
     )
+
+
+async def _check_member(node: NodeClient, name: str | None) -> None:
+    """Refuse a name that no list could hold anything of: a slip of the finger is no quiet member.
+
+    :raises UnknownMemberError: the mesh has no such member.
+    """
+    if name is None:
+        return
+    own = (await node.status()).name
+    members = [own, *(peer.name for peer in await node.peers())]
+    check_member(name, members)
 
 
 def show(
@@ -135,7 +159,7 @@ def show(
 
 async def _show(session: Session, given: str) -> None:
     async with NodeClient.from_datadir(session.datadir.path) as node:
-        signal = await node.signal(await resolve(node, given))
+        signal = await found_signal(node, given)
     if session.output.as_json:
         session.output.item(signal.model_dump())
         return
@@ -143,6 +167,7 @@ async def _show(session: Session, given: str) -> None:
 
 
 def _details(signal: SignalAnswer) -> list[tuple[str, Cell]]:
+    gone = not signal.tokens
     met = "met by the issuer itself" if signal.direct else f"derived from {signal.derived_from}"
     technique = f"{signal.technique}: {technique_title(signal.technique or '')}"
     return [
@@ -155,12 +180,12 @@ def _details(signal: SignalAnswer) -> list[tuple[str, Cell]]:
         ("technique", technique if signal.technique else "erased"),
         ("confidence", "erased" if signal.confidence is None else f"{signal.confidence} %"),
         ("source", met if signal.direct is not None else "erased"),
-        ("barrier that failed", signal.barrier or "not said"),
+        ("barrier that failed", signal.barrier or ("erased" if gone else "not said")),
         ("tokens", ", ".join(signal.tokens) or "erased"),
         ("day", signal.day),
         ("expires", signal.expires),
         ("received here", moment(signal.received)),
-        ("what its proof shows", WHAT_A_PROOF_SHOWS),
+        ("what its proof shows", "erased" if gone else WHAT_A_PROOF_SHOWS),
     ]
 
 
@@ -188,8 +213,8 @@ def retract(
 
 async def _retract(session: Session, given: str, reason: str, yes: bool) -> None:
     async with NodeClient.from_datadir(session.datadir.path) as node:
-        signal = await node.signal(await resolve(node, given))
-        if not yes:
+        signal = await found_signal(node, given)
+        if not yes and signal.own and signal.status == "live":
             session.output.show(fields(_details(signal)[:6]))
             typer.confirm("Retract this signal for good?", abort=True)
         done = await node.retract(signal.id, reason)
@@ -200,10 +225,42 @@ async def _retract(session: Session, given: str, reason: str, yes: bool) -> None
     session.output.say("Peers erase its content as soon as the retraction reaches them.")
 
 
+async def found_signal(node: NodeClient, given: str) -> SignalAnswer:
+    """The signal that is meant by an id or its first digits.
+
+    :raises UnknownIdError, AmbiguousIdError: none, or more than one.
+    :raises RefusedSignalError: the entry did not hold.
+    """
+    wanted = await resolve(node, given)
+    try:
+        return await node.signal(wanted)
+    except ApiError as error:
+        if error.code != "UnknownSignalError":
+            raise
+        raise await unknown(node, wanted) from None
+
+
+async def unknown(node: NodeClient, digits: str) -> CliError:
+    """Why no signal is known by these digits."""
+    for one in await node.refusals(limit=MAX_PAGE):
+        if one.id.startswith(digits):
+            return RefusedSignalError(
+                f"this entry of {one.issuer} was refused: {one.error}: {one.reason}",
+                hint="nothing of it is shown; `orgnode signals --refused` lists what was refused",
+            )
+    return UnknownIdError(
+        f"no signal's id begins with {digits}"
+        if len(digits) < ID_DIGITS
+        else f"no signal has this id: {digits}",
+        hint="list them with `orgnode signals`; refused ones with `orgnode signals --refused`",
+    )
+
+
 async def resolve(node: NodeClient, given: str) -> str:
     """The whole id of the signal that is meant by its first digits.
 
     :raises UnknownIdError, AmbiguousIdError: none, or more than one.
+    :raises RefusedSignalError: the entry did not hold.
     """
     digits = given.strip().lower()
     if not digits or set(digits) - set("0123456789abcdef") or len(digits) > ID_DIGITS:
@@ -216,10 +273,7 @@ async def resolve(node: NodeClient, given: str) -> str:
         )
     found = [one.id async for one in node.iter_signals() if one.id.startswith(digits)]
     if not found:
-        raise UnknownIdError(
-            f"no signal's id begins with {digits}",
-            hint="list them with `orgnode signals`; refused ones with `orgnode signals --refused`",
-        )
+        raise await unknown(node, digits)
     if len(found) > 1:
         raise AmbiguousIdError(
             f"{len(found)} signals' ids begin with {digits}", hint="give more digits"

@@ -111,6 +111,7 @@ def _show(session: Session, network: TestNetwork) -> None:
             for one in found
         ],
         right="process,peers' port",
+        spare="peers' port,process,local API",
     )
 
 

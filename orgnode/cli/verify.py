@@ -10,15 +10,14 @@ from rich.text import Text
 
 from mesh.entry import entry_id
 from mesh.errors import MeshError
-from mesh.genesis import Mesh, open_genesis
+from mesh.genesis import Mesh
 from mesh.verification import Step, verify_published
 from orgnode.api.models import ProofAnswer
 from orgnode.cli.errors import NotValidError
 from orgnode.cli.render import clean
-from orgnode.cli.session import Json, Session, SubData, session_of
-from orgnode.cli.signals import SignalId, resolve
+from orgnode.cli.session import Json, Session, SubData, session_of, stored_mesh
+from orgnode.cli.signals import SignalId, found_signal
 from orgnode.client import NodeClient
-from orgnode.datadir import read_file
 from proofs.errors import ProofsError
 
 HONEST_SENTENCE = (
@@ -46,14 +45,13 @@ def verify(
     Exit code 4 if anything does not hold.
     """
     session = session_of(ctx)
-    session.datadir.check_exists()
-    mesh = open_genesis(read_file(session.datadir.genesis))
+    mesh = stored_mesh(session)
     session.run(_verify(session, mesh, signal))
 
 
 async def _verify(session: Session, mesh: Mesh, given: str) -> None:
     async with NodeClient.from_datadir(session.datadir.path) as node:
-        wanted = await resolve(node, given)
+        wanted = (await found_signal(node, given)).id
         answer = await node.proof(wanted)
     output = session.output
     try:

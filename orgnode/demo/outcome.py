@@ -15,6 +15,11 @@ from orgnode.demo.view import View
 
 MAX_SHOWN: Final = 20
 
+WHAT_IT_SHOWS: Final = (
+    "Verified means: the scores that the issuer committed to follow the rubric and reach the band. "
+    "It does not mean that the incident happened, or that whoever scored it was honest."
+)
+
 
 def show_refusals(view: View, measured: Measured) -> None:
     """Show who refused the forged signal, and why."""
@@ -98,4 +103,5 @@ def show_verdict(view: View, measured: Measured, rows: Sequence[Row]) -> bool:
             "✓ Every signal was verified by every other organization, and the forged one by none.",
             "bold green",
         )
+        view.say(WHAT_IT_SHOWS, "dim")
     return not wrong

@@ -15,7 +15,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from orgnode.api.models import FeedItem
-from orgnode.cli.feed import event_line, feed_table
+from orgnode.cli.feed_view import event_line, feed_table
 
 ROWS: Final = 14
 """Events that the live feed shows at once."""
@@ -39,7 +39,13 @@ class View:
 
     def show(self, renderable: RenderableType) -> None:
         """Print a table or a styled text."""
-        self.console.print(renderable, soft_wrap=isinstance(renderable, Text))
+        # Lines break between words for people, and not at all for programs that read a pipe.
+        soft = isinstance(renderable, Text) and not self.console.is_terminal
+        self.console.print(renderable, soft_wrap=soft)
+
+    def command(self, text: str) -> None:
+        """Print a command to copy: on one line, however narrow the terminal is."""
+        self.console.print(Text(f"   {text}"), soft_wrap=True)
 
     def say(self, text: str, style: str = "") -> None:
         """Print a line."""

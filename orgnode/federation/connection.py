@@ -150,6 +150,11 @@ class ConnectionServer(web.Server):
         self._open[member] += 1
         return member
 
+    @property
+    def admitted(self) -> int:
+        """How many connections are members' now."""
+        return self._open.total()
+
     def leave(self, member: str) -> None:
         """A connection of `member` is gone."""
         self._open[member] -= 1

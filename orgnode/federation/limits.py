@@ -23,7 +23,8 @@ class ServerLimits:
     `handshake`: until TLS stands. `header`: from the first byte of a request to the end of its
     headers. `exchange`: from there until the answer has been handed over, so it covers slow bodies
     and slow readers. `idle`: between two requests of a connection. `in_flight`: requests of one
-    member at a time. `connections`: open connections of one member.
+    member at a time, `announcements` of them announcements, each of which may hold megabytes.
+    `connections`: open connections of one member; `handshakes`: connections of nobody yet.
     """
 
     handshake: float = 10.0
@@ -35,7 +36,9 @@ class ServerLimits:
     max_header: int = 8 * KIB
     max_headers: int = 64
     in_flight: int = 16
+    announcements: int = 2
     connections: int = 32
+    handshakes: int = 128
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -36,6 +37,7 @@ from orgnode.federation.errors import (
 from orgnode.federation.limits import ServerLimits
 from orgnode.federation.paths import ANNOUNCE, PING, PathError, parse_resource, split_log_path
 from orgnode.federation.serving import NotServedError, OwnLogReader, Served
+from orgnode.listening import Crowd, listen
 from orgnode.store import Store
 from orgnode.tls import member_of, peer_pin
 
@@ -82,28 +84,31 @@ class FederationServer:
         self._in_flight: Counter[str] = Counter()
         self._threads: ThreadPoolExecutor | None = None
         self._connections: ConnectionServer | None = None
-        self._server: asyncio.Server | None = None
+        self._announcing: Counter[str] = Counter()
+        self._servers: list[asyncio.Server] = []
 
     @property
     def port(self) -> int:
         """The TCP port that the server listens on; raises RuntimeError when it does not."""
-        if self._server is None:
+        if not self._servers:
             raise RuntimeError("the federation server is not started")
-        return cast(int, self._server.sockets[0].getsockname()[1])
+        return cast(int, self._servers[0].sockets[0].getsockname()[1])
 
     async def start(self, host: str, port: int) -> None:
         """Listen on `host`:`port` (0: any free port). Raises PortInUseError or ListenError."""
-        self._connections = ConnectionServer(self._handle, self._identify, self._limits)
+        connections = ConnectionServer(self._handle, self._identify, self._limits)
+        crowd = Crowd(self._limits.handshakes, lambda: connections.admitted)
+        bound: list[socket.socket] = []
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._connections,
-                host,
-                port,
-                ssl=self._context,
-                ssl_handshake_timeout=self._limits.handshake,
-                ssl_shutdown_timeout=min(2.0, self._limits.handshake),
-            )
+            bound = await listen(host, port, crowd)
+            for one in bound:
+                self._servers.append(await self._serve(one, connections))
         except OSError as error:
+            for server in self._servers:
+                server.close()
+            for one in bound:
+                one.close()
+            self._servers.clear()
             if error.errno == errno.EADDRINUSE:
                 raise PortInUseError(
                     f"federation port {port} on {host} is taken",
@@ -113,20 +118,30 @@ class FederationServer:
                 f"cannot listen for the federation on {host}:{port}: {error.strerror}",
                 hint="check federation_host and federation_port in the configuration",
             ) from error
+        self._connections = connections
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="serve")
         log.info("federation.listening", host=host, port=self.port)
 
+    async def _serve(self, bound: socket.socket, connections: ConnectionServer) -> asyncio.Server:
+        return await asyncio.get_running_loop().create_server(
+            connections,
+            sock=bound,
+            ssl=self._context,
+            ssl_handshake_timeout=self._limits.handshake,
+            ssl_shutdown_timeout=min(2.0, self._limits.handshake),
+        )
+
     async def stop(self, drain: float = 5.0) -> None:
         """Take no new connections, give running exchanges `drain` seconds, close the rest."""
-        server, self._server = self._server, None
+        servers, self._servers = self._servers, []
         connections, self._connections = self._connections, None
-        if server is not None:
+        for server in servers:
             server.close()
         if connections is not None:
             await asyncio.sleep(0)  # requests that have just arrived get their handler first
             connections.pre_shutdown()
             await connections.shutdown(drain)
-        if server is not None:
+        for server in servers:
             # Handshakes that never end would hold this up; their own deadline closes them.
             with suppress(TimeoutError):
                 async with asyncio.timeout(drain):
@@ -179,7 +194,7 @@ class FederationServer:
         path = request.raw_path
         if path == ANNOUNCE:
             _expect(request, "POST")
-            return await self._announced(await self._body(request), peer)
+            return await self._announce(request, peer)
         if path == PING:
             _expect(request, "GET")
             constraints = self._mesh.constraints
@@ -210,6 +225,16 @@ class FederationServer:
             content_type=served.content_type,
             headers={"Cache-Control": served.cache_control},
         )
+
+    async def _announce(self, request: web.BaseRequest, peer: str) -> web.Response:
+        # An owner announces one after the other; the second is for one that it gave up waiting for.
+        if self._announcing[peer] >= self._limits.announcements:
+            raise _RefusedError(429, "TooManyRequestsError", "too many announcements at a time")
+        self._announcing[peer] += 1
+        try:
+            return await self._announced(await self._body(request), peer)
+        finally:
+            self._announcing[peer] -= 1
 
     async def _announced(self, body: bytes, peer: str) -> web.Response:
         try:

@@ -24,10 +24,9 @@ from mesh.assessment import Assessed
 from mesh.evidence import Evidence, EvidenceKind, verify_evidence
 from mesh.follower import (
     CheckedSegment,
-    CheckpointSignatureError,
-    EmptyRootError,
     FollowerState,
     LogFollower,
+    RefusedCheckpointError,
     Segment,
     SegmentMismatchError,
     SuspendedLogError,
@@ -108,6 +107,7 @@ class LogSync:
         self._deferred = DeferredBodies(store, client, self._rhythm, clock)
         self._lock = asyncio.Lock()
         self._follower = self._restart()
+        self._remembered = self._follower.state.target
         self._last_contact: float | None = None
         self._error = ""
 
@@ -152,6 +152,7 @@ class LogSync:
             await self._offer(checkpoint, pushed=self._follower.known_size != known)
             self._seen()
             start = self.size
+            await self._remember()
             await self._follow(Fetcher(self._client))
             self._error = ""
             return self.size - start
@@ -173,7 +174,8 @@ class LogSync:
                 self._seen()
                 if not await self._take(announcement):
                     self.wake.set()
-            except (CheckpointSignatureError, EmptyRootError) as error:
+                    await self._remember()
+            except RefusedCheckpointError as error:
                 raise AnnouncementError("the announced checkpoint does not verify") from error
             except SegmentMismatchError as error:
                 # Broken bytes, or a fork across sizes: only tiles can tell, so pull and diagnose.
@@ -302,6 +304,25 @@ class LogSync:
             self._follower.offer(checkpoint, pushed=pushed)
         except SuspendedLogError as error:
             await self._suspend(error.evidence)
+
+    async def _remember(self) -> None:
+        """Make the checkpoint that is being followed durable, before anything of it came.
+
+        Its owner can withhold what it covers for as long as it likes; another root for its size
+        must be a fork after a restart of this node too.
+        """
+        state = self._follower.state
+        if state.target is None or state.target == self._remembered:
+            return
+        try:
+            await self._store.save_state(self.member.name, state)
+        except SecondRootError as error:
+            self._follower = self._restart()
+            await self._second_root(error)
+        except BaseException:
+            self._follower = self._restart()
+            raise
+        self._remembered = state.target
 
     async def _diagnose(self, fetcher: Fetcher) -> None:
         """Find out whether bytes that do not fit are broken, or proof of two histories."""

@@ -29,15 +29,11 @@ from orgnode.testnet.errors import (
     TestnetError,
 )
 from orgnode.testnet.ports import LOOPBACK, free_ports
-from orgnode.testnet.state import FILE, Org, read_state, write_state
+from orgnode.testnet.state import FILE, HONEST, MAVERICK, Org, read_state, write_state
 
 MAX_ORGS: Final = 20
 READY_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 20.0
-
-HONEST: Final = "orgnode"
-MAVERICK: Final = "orgnode.testing.maverick"
-"""The node program that forges signals on demand."""
 
 _NAMES = ("acme", "birch", "cobalt", "dune", "ember", "fjord", "grove", "heron", "iris", "juniper")
 

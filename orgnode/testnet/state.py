@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -14,6 +15,13 @@ from orgnode.testnet.processes import ProcessId
 
 FILE: Final = "testnet.json"
 FORMAT: Final = "signal-mesh/v1/testnet"
+
+
+HONEST: Final = "orgnode"
+MAVERICK: Final = "orgnode.testing.maverick"
+"""The node program that forges signals on demand."""
+
+_LABEL = re.compile(r"[a-z0-9]{1,63}")
 
 
 @dataclass(frozen=True)
@@ -83,9 +91,8 @@ def read_state(directory: Path) -> tuple[Org, ...]:
         return tuple(
             Org(
                 name=str(org["name"]),
-                # A name of its own, nothing that leads out of the directory.
-                directory=directory / Path(str(org["directory"])).name,
-                module=str(org["module"]),
+                directory=directory / _label(org["directory"]),
+                module=_module(org["module"]),
                 process=None
                 if org["process"] is None
                 else ProcessId(int(org["process"]["pid"]), str(org["process"]["started"])),
@@ -101,3 +108,20 @@ def read_state(directory: Path) -> tuple[Org, ...]:
         raise OtherNetworkError(
             f"{directory / FILE} is damaged", hint="remove the directory, or choose another --dir"
         ) from error
+
+
+# The file is as little to be trusted as the directory that it came with: what it names is deleted
+# by `down --remove` and run by `up`.
+def _label(value: object) -> str:
+    """The name of a data directory right below the network's own; ".." is none."""
+    label = Path(str(value)).name
+    if _LABEL.fullmatch(label) is None:
+        raise ValueError("not the name of an organization's directory")
+    return label
+
+
+def _module(value: object) -> str:
+    """One of this project's two node programs."""
+    if value not in (HONEST, MAVERICK):
+        raise ValueError("not a node program")
+    return str(value)

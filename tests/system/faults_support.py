@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from testnet_support import SECONDS, Ran, environment, orgnode
+from testnet_support import SECONDS, Ran, environment
+
+from orgnode.client import NodeClient
 
 COMPONENTS = {
     "capability_gain": 6,
@@ -113,22 +117,35 @@ def running(directory: Path, *options: str | Path) -> Iterator[Running]:
             process.kill()
 
 
-def published(directory: Path, text: str, *options: str | Path) -> str:
-    """Publish one incident through the command line; returns the signal's id."""
-    scores: Sequence[str] = [
-        part for name, score in COMPONENTS.items()
-        for part in (f"--{name.replace('_', '-')}", str(score))
-    ]  # fmt: skip
-    ran = orgnode(
-        "--data-dir", directory, "--json", "report", "--category", "ncr",
-        "--technique", "AML.T0054", *scores, *options, stdin=text,
-    )  # fmt: skip
-    assert ran.code == 0, ran
-    return str(ran.objects[0]["signal"])
+def end(node: Running) -> None:
+    """Let a node drain and end, as a service manager does."""
+    node.process.send_signal(signal.SIGTERM)
+    assert node.process.wait(SECONDS) == 0
 
 
-def status_of(directory: Path, signal: str) -> str:
-    """What a running node says about a signal."""
-    ran = orgnode("--data-dir", directory, "--json", "show", signal)
-    assert ran.code == 0, ran
-    return str(ran.objects[0]["status"])
+async def held_by(directory: Path) -> dict[str, str]:
+    """The signals that a running node holds, each with its status."""
+    held: dict[str, str] = {}
+    async with NodeClient.from_datadir(directory) as node:
+        cursor = None
+        while True:
+            page = await node.signals(limit=500, cursor=cursor)
+            held |= {one.id: one.status for one in page.signals}
+            cursor = page.next
+            if cursor is None:
+                return held
+
+
+def statuses(directory: Path) -> dict[str, str]:
+    """The same where nothing else is going on."""
+    return asyncio.run(held_by(directory))
+
+
+def published(directory: Path, text: str) -> str:
+    """Publish one incident through a running node; returns the signal's id."""
+
+    async def publish() -> str:
+        async with NodeClient.from_datadir(directory) as node:
+            return (await node.report(**incident(text))).signal
+
+    return asyncio.run(publish())

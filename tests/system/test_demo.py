@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,6 @@ from testnet_support import SECONDS, environment, orgnode, processes_about, run
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.xdist_group("testnet"),
     pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks at processes in /proc"),
 ]
 
@@ -90,13 +89,19 @@ def test_an_interrupt_ends_everything(tmp_path: Path) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment()
     ) as demo:
         assert demo.stdout is not None
-        for line in demo.stdout:
-            if b"signal" in line and b".example" in line:
-                break  # in the middle of publishing
-        assert processes_about(net / "acme")
-        os.kill(demo.pid, signal.SIGINT)
-        rest = demo.stdout.read()
-        assert demo.wait(SECONDS) == 130, rest
+        watchdog = threading.Timer(SECONDS, demo.kill)
+        watchdog.start()
+        try:
+            for line in demo.stdout:
+                if b"signal" in line and b".example" in line:
+                    break  # in the middle of publishing
+            assert processes_about(net / "acme")
+            demo.send_signal(signal.SIGINT)
+            rest = demo.stdout.read()
+            assert demo.wait() == 130, rest
+        finally:
+            watchdog.cancel()
+            demo.kill()
     assert b"interrupted" in rest
     assert b"Traceback" not in rest
     assert not net.exists()

@@ -13,13 +13,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from testnet_support import SECONDS, arrival, environment, orgnode, processes_about
+from testnet_support import arrival, environment, orgnode, processes_about
 
 from orgnode.testnet import TestNetwork
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.xdist_group("testnet"),
     pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks at processes in /proc"),
 ]
 
@@ -96,7 +95,7 @@ def test_a_reported_incident_is_verified_at_a_peer(acme: Path, birch: Path) -> N
     assert (shown.objects[0]["issuer"], shown.objects[0]["band"]) == ("acme.example", "high")
     assert MARKER not in text.out + shown.out
     wrong = orgnode("--data-dir", birch, "--json", "verify", "0" * 64)
-    assert (wrong.code, wrong.error["code"]) == (1, "UnknownSignalError")
+    assert (wrong.code, wrong.error["code"]) == (1, "UnknownIdError")
 
 
 def test_a_file_with_faults_loses_nothing_and_is_safe_to_run_again(
@@ -162,19 +161,28 @@ def test_a_forged_signal_is_refused_by_the_others(acme: Path, birch: Path, liar:
     assert "ProofEquationError" in verdict.error["message"]
 
 
-def test_the_feed_is_followed_until_interrupted(acme: Path, birch: Path) -> None:
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_the_feed_is_followed_until_interrupted(
+    acme: Path, birch: Path, ending: signal.Signals
+) -> None:
     command = [
         sys.executable, "-m", "orgnode", "--data-dir", str(birch),
         "feed", "--follow", "--json", "--last", "0", "--category", "spc_fin",
     ]  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment()) as following:
+    # Ignored signals are inherited: so does a shell start what runs in the background.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        following = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment())
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with following:
         assert following.stdout is not None
         try:
             # Which of the two comes first is open, so report until the follower has heard of one.
             os.set_blocking(following.stdout.fileno(), False)
             published = []
             line = b""
-            while not line and len(published) < 100:
+            while not line and len(published) < 30:
                 ran = orgnode(
                     "--data-dir", acme, "--json", "report", "--category", "spc_fin",
                     "--technique", "AML.T0054", *SCORES, stdin=f"{MARKER} {len(published)}",
@@ -185,9 +193,10 @@ def test_the_feed_is_followed_until_interrupted(acme: Path, birch: Path) -> None
             assert item["type"] == "signal"
             assert item["signal"]["id"] in published
             assert item["signal"]["category"] == "spc_fin"
+            following.send_signal(ending)
+            assert following.wait(30) == 0, "this is the normal end of following"
         finally:
-            following.send_signal(signal.SIGINT)
-        assert following.wait(SECONDS) == 0, "interrupting is the normal end of following"
+            following.kill()
 
 
 def test_the_past_of_the_feed_is_filtered_and_ends(acme: Path, birch: Path) -> None:
@@ -249,13 +258,16 @@ def test_peers_and_doctor_of_a_running_node(acme: Path) -> None:
         assert found[check] == "good", check
 
 
-def test_logs_verify_while_the_node_runs(acme: Path) -> None:
+def test_logs_verify_while_the_node_runs(acme: Path, liar: Path) -> None:
+    report(acme, f"{MARKER} own")
+    entry = report(liar, f"{MARKER} an honest one of another")
+    arrival(acme, lambda item: item.signal is not None and item.signal.id == entry)
     ran = orgnode("--data-dir", acme, "--json", "log", "verify", "--proofs")
     assert ran.code == 0
     audits = {one["log"]: one for one in ran.objects}
     assert all(one["valid"] for one in audits.values())
     assert audits["acme.example"]["proofs"] > 0
-    assert audits["cobalt.example"]["entries"] >= 3
+    assert audits["cobalt.example"]["proofs"] > 0
     one = orgnode("--data-dir", acme, "--json", "log", "verify", "--peer", "cobalt.example")
     assert [audit["log"] for audit in one.objects] == ["cobalt.example"]
     nobody = orgnode("--data-dir", acme, "--json", "log", "verify", "--peer", "nobody.example")

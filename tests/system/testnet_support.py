@@ -40,8 +40,9 @@ class Ran:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without settings of a node."""
-    return {key: value for key, value in os.environ.items() if not key.startswith("ORGNODE_")}
+    """This process's environment without settings of a node, and wide enough."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("ORGNODE_")}
+    return {**kept, "COLUMNS": "200"}  # a runner of tests may set a narrow one
 
 
 def run(module: str, *arguments: str | Path, stdin: str = "") -> Ran:

@@ -5,10 +5,11 @@ Only the process pool is replaced, by composing inline: the proofs are real.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +66,9 @@ class InlineWorkers:
     async def compose(self, issuer: str, draft: SignalDraft) -> tuple[bytes, ComposedSignal]:
         salt = os.urandom(32)
         return salt, compose_signal(self._mesh, issuer, draft, salt, os.urandom(64))
+
+    async def run(self, fn: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.to_thread(fn, *args)
 
 
 @dataclass

@@ -73,6 +73,15 @@ async def test_constraints_come_with_what_proves_them(api: Served) -> None:
     assert shown.constraints == mesh.constraints.to_json()
 
 
+async def test_a_browser_is_told_what_this_is_and_nothing_of_the_node(api: Served) -> None:
+    async with api.session.get(f"{api.url}/", headers={"Authorization": ""}) as response:
+        said = await response.text()
+        assert (response.status, response.content_type) == (200, "text/plain")
+    assert "orgnode --help" in said
+    assert "/v1/openapi.json" in said
+    assert api.node.name not in said
+
+
 async def test_health_and_readiness(api: Served) -> None:
     plain: dict[str, Any] = {"headers": {"Authorization": ""}}
     assert await api.get("/healthz", **plain) == (200, {"status": "ok"})

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import socket
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ async def raw(port: int, request: str) -> tuple[int, dict[str, str], bytes]:
     ],
 )
 async def test_nothing_is_served_without_the_token(api: Served, authorization: str) -> None:
-    for path in ("/v1/status", "/v1/feed", "/metrics", "/v1/openapi.json", "/nothing", "/"):
+    for path in ("/v1/status", "/v1/feed", "/metrics", "/v1/openapi.json", "/nothing"):
         status, headers, body = await raw(
             api.server.port, f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{authorization}\r\n"
         )
@@ -69,6 +70,7 @@ async def test_every_route_but_health_asks_for_the_token(api: Served) -> None:
         ) as response:
             assert (response.status == 401) is not route.open, route.path
     assert {r.path for r in routes_of(api.node, ApiOptions(TOKEN)) if r.open} == {
+        "/",
         "/healthz",
         "/readyz",
     }
@@ -148,7 +150,7 @@ async def test_no_answer_allows_another_origin(api: Served) -> None:
 
 
 async def test_unknown_paths_and_methods_have_the_common_form(api: Served) -> None:
-    for path in ("/", "/v1", "/v1/signal", "/v1/signals/", "/v1/signals/a/b", "/V1/STATUS"):
+    for path in ("/v1", "/v1/signal", "/v1/signals/", "/v1/signals/a/b", "/V1/STATUS"):
         status, refused = await api.get(path)
         assert (status, refused["error"]["code"]) == (404, "UnknownRouteError")
         assert "openapi" in refused["error"]["hint"]
@@ -207,6 +209,79 @@ async def test_a_compressed_bomb_is_refused_unread(api: Served) -> None:
         headers={"Content-Type": "application/json", "Content-Encoding": "gzip"},
     ) as response:
         assert response.status == 415
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"])
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: loc"])
+async def test_headers_that_never_end_are_cut_off(
+    node: ApiNode, before: bytes, sent: bytes
+) -> None:
+    # Without a token, any program of the machine could hold all file descriptors with them.
+    if before and not sent:
+        return  # an idle connection, which is kept for a while
+    server = LocalServer(build_app(node, ApiOptions(TOKEN)), "127.0.0.1", 0, header_seconds=0.2)
+    await server.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        if before:
+            writer.write(before)
+            assert b"200" in await reader.readline()
+            await reader.readuntil(b"}")
+        async with asyncio.timeout(5):
+            with suppress(ConnectionError):
+                while not reader.at_eof():
+                    writer.write(sent)
+                    await asyncio.sleep(0.02)
+                    sent = sent and b"a"
+                    if reader.exception() is not None:
+                        break
+        writer.close()
+    finally:
+        await server.stop()
+
+
+async def test_a_request_may_take_longer_than_its_headers(node: ApiNode) -> None:
+    server = LocalServer(build_app(node, ApiOptions(TOKEN)), "127.0.0.1", 0, header_seconds=0.1)
+    await server.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = (
+            f"POST /v1/incidents HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
+        )
+        writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n".encode())
+        await asyncio.sleep(0.4)  # the body is slow
+        writer.write(b"{}")
+        assert b"422" in await reader.readline()
+        writer.close()
+    finally:
+        await server.stop()
+
+
+async def test_there_are_only_so_many_connections(node: ApiNode) -> None:
+    server = LocalServer(build_app(node, ApiOptions(TOKEN)), "127.0.0.1", 0, connections=3)
+    await server.start()
+    try:
+        opened = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(6)]
+        answered = []
+        for reader, writer in opened:
+            with suppress(ConnectionError):
+                writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                if await reader.readline():
+                    answered.append(writer)
+        assert len(answered) == 3
+        for _, writer in opened:
+            writer.close()
+        async with asyncio.timeout(5):
+            while True:  # the closed ones are counted out again
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                with suppress(ConnectionError):
+                    writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                    if b"200" in await reader.readline():
+                        break
+                writer.close()
+        writer.close()
+    finally:
+        await server.stop()
 
 
 async def test_a_port_in_use_is_named_with_what_to_do(api: Served, node: ApiNode) -> None:

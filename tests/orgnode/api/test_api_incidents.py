@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import time
 from typing import Any
 
 import pytest
@@ -20,6 +22,19 @@ async def send(api: Served, path: str, data: bytes, **headers: str) -> tuple[int
         api.url + path, data=given, headers={**JSON, **headers}
     ) as response:
         return response.status, await response.json()
+
+
+async def test_a_long_text_holds_up_nobody_else(api: Served) -> None:
+    # The attacker writes the text: one of these characters stands for eighteen letters.
+    text = "\N{ARABIC LIGATURE SALLALLAHOU ALAYHE WASALLAM}" * 150_000
+    publishing = asyncio.create_task(api.post("/v1/incidents", incident(text=text)))
+    slowest = 0.0
+    while not publishing.done():
+        before = time.monotonic()
+        await asyncio.sleep(0.001)
+        slowest = max(slowest, time.monotonic() - before)
+    assert (await publishing)[0] == 201
+    assert slowest < 1.0
 
 
 async def test_an_incident_becomes_a_signal(api: Served) -> None:

@@ -257,10 +257,11 @@ async def test_the_feed_survives_a_restart_of_the_node(
     world: TestMesh, tmp_path: Path, unused_tcp_port: int
 ) -> None:
     with open_store(world, tmp_path) as store:
+        told: list[bool] = []
         first = ApiNode(world, store)
         async with (
             NodeClient(f"http://127.0.0.1:{unused_tcp_port}", TOKEN) as client,
-            aclosing(client.feed()) as feed,
+            aclosing(client.feed(connection=told.append)) as feed,
         ):
             async with serving(first, port=unused_tcp_port):
                 waiting = asyncio.create_task(take(feed, 7))
@@ -276,6 +277,7 @@ async def test_the_feed_survives_a_restart_of_the_node(
                 items = await waiting
     assert [one.seq for one in items] == [1, 2, 3, 4, 5, 6, 7]
     assert {one.type for one in items} == {"signal"}
+    assert told == [False, True]
 
 
 async def test_a_live_feed_knows_its_place_before_the_first_event(

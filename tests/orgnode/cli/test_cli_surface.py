@@ -17,7 +17,8 @@ from mesh.errors import MeshError
 from orgnode.api.models import FeedItem, SignalAnswer
 from orgnode.cli import app
 from orgnode.cli.errors import ErrorMappingGroup, NotValidError, exit_code
-from orgnode.cli.feed import event_line, feed_table, wanted
+from orgnode.cli.feed import wanted
+from orgnode.cli.feed_view import event_line, feed_table
 from orgnode.cli.render import Output, clean, console, moment, table
 from orgnode.cli.session import session_of
 from orgnode.client import ApiError, NodeUnreachableError

@@ -8,7 +8,7 @@ import ssl
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from orgnode.federation.errors import (
 from orgnode.federation.paths import ANNOUNCE, log_path
 from orgnode.store import StoreFullError
 from orgnode.store.sqlite import SqliteStore
+from orgnode.tls import server_context
 from proofs.tiles import decode_bundle
 
 OnAnnounce = Callable[[str, Announcement], Awaitable[int]]
@@ -560,6 +561,83 @@ async def test_a_member_has_only_so_many_requests_at_a_time(
         release.set()
         assert await asyncio.gather(*held) == [1, 1]
         assert await client.ping()
+
+
+async def test_a_member_has_only_so_many_announcements_at_a_time(
+    world: World, store: SqliteStore
+) -> None:
+    # Each may hold megabytes for as long as an exchange lasts.
+    limits = ServerLimits(announcements=1)
+    async with (
+        serving(world, store, limits=limits) as server,
+        raw_connection(server.port, world.client_context(1, 0)) as (reader, writer),
+        world.client(1, 0, server.port) as client,
+        world.client(2, 0, server.port) as other,
+    ):
+        writer.write(post(ANNOUNCE, bytes(1000))[:-1])  # never whole
+        refused = None
+        async with asyncio.timeout(5):
+            while refused != 429:
+                with pytest.raises(PeerAnswerError) as caught:
+                    await client.announce(b"no announcement")
+                refused = caught.value.status
+        assert await client.ping()  # other questions are answered
+        with pytest.raises(PeerAnswerError) as caught:
+            await other.announce(b"no announcement")
+        assert caught.value.status == 400  # and other members are not affected
+        writer.write(b"\0")
+        assert (await reader.readline()).split()[1] == b"400"
+        with pytest.raises(PeerAnswerError) as caught:
+            await client.announce(b"no announcement")
+        assert caught.value.status == 400
+
+
+async def test_strangers_cannot_take_all_file_descriptors(world: World, store: SqliteStore) -> None:
+    limits = ServerLimits(handshakes=5)
+    async with serving(world, store, limits=limits) as server:
+        async with raw_connection(server.port, world.client_context(1, 0)) as (reader, writer):
+            writer.write(get("/federation/v1/ping"))
+            assert await reader.readline()  # a member's connection takes nobody's place
+            silent = [await asyncio.open_connection(HOST, server.port) for _ in range(20)]
+            dropped = 0
+            for stream, _ in silent:
+                with suppress(TimeoutError, ConnectionError):
+                    async with asyncio.timeout(BRIEF):
+                        await stream.read(1)
+                dropped += stream.at_eof() or stream.exception() is not None
+            assert dropped == 15
+            writer.write(get("/federation/v1/ping"))
+            assert await reader.readuntil(b"}")  # who was there before is still served
+        for _, stranger in silent:
+            stranger.close()
+        async with asyncio.timeout(5), world.client(2, 0, server.port) as client:
+            while True:  # the closed ones are counted out again
+                with suppress(PeerUnreachableError):
+                    assert await client.ping()
+                    break
+
+
+async def test_the_nodes_own_key_on_the_other_end_is_nobody(
+    world: World, store: SqliteStore
+) -> None:
+    keys = world.keystores[world.name(0)]
+    certificates = [card.certificate for card in world.mesh.members]  # as a node trusts them
+    server = FederationServer(
+        mesh=world.mesh,
+        name=world.name(0),
+        store=store,
+        context=server_context(keys, certificates),
+        on_announce=nobody,
+    )
+    await server.start(HOST, 0)
+    try:
+        async with world.client(1, 0, server.port) as peer:
+            assert await peer.ping()
+        async with world.client(0, 0, server.port) as loop_or_thief:
+            with pytest.raises(PeerUnreachableError):
+                await loop_or_thief.ping()
+    finally:
+        await server.stop(drain=0.5)
 
 
 # --- starting and stopping

@@ -203,6 +203,8 @@ async def test_an_announced_checkpoint_must_be_signed(world: World, store: Sqlit
             b"",
             log.checkpoint()[:-9] + b"AAAAAAA=\n",
             log.checkpoint().replace(b"\n2\n", b"\n3\n"),
+            log.sign_root(0, bytes(32)),
+            log.sign_root(2**53, bytes(32)),  # signed, of a size that no log reaches
         ):
             lie = Announcement(checkpoint, 0, announced.entries, announced.bodies)
             with pytest.raises(AnnouncementError):
@@ -419,6 +421,30 @@ async def test_a_fork_that_is_announced_is_proven_by_the_pull(
         assert sync.suspended
 
 
+async def test_a_withheld_history_is_not_forgotten_by_a_restart(
+    world: World, open_store: OpenStore
+) -> None:
+    log = world.log(1, 5)
+    other = log.fork(2)
+    other.append_signals(5 - other.size)
+    assert (other.size, other.checkpoint()) == (5, other.checkpoint(5)) != (5, log.checkpoint())
+    for told in ("announcement", "pull"):
+        store = open_store(0 if told == "announcement" else 1)
+        async with following(world, store, lying(log, entries=lambda _: None)) as (sync, _):
+            if told == "announcement":
+                assert await sync.on_announce(Announcement(log.checkpoint(), 5, (), ())) == 0
+            else:
+                with pytest.raises(PeerAnswerError):
+                    await sync.pull()
+            assert store.state(log.name).target == log.checkpoint()
+        async with following(world, store, honest(other)) as (sync, _):
+            with pytest.raises(SuspendedPeerError):
+                await sync.pull()
+            evidence = store.state(log.name).evidence
+            assert evidence is not None
+            verify_evidence(world.mesh, evidence)
+
+
 async def test_a_shrunken_log_is_suspended(world: World, open_store: OpenStore) -> None:
     log = world.log(1, 6)
     store = open_store(0)
@@ -600,14 +626,17 @@ async def test_two_pulls_and_announcements_at_once_do_not_quarrel(
     assert store.state(log.name).frontier == log.frontier()
 
 
-async def test_a_second_root_in_the_store_is_evidence(world: World, store: SqliteStore) -> None:
+@pytest.mark.parametrize("write", ["save_state", "commit_segment"])
+async def test_a_second_root_in_the_store_is_evidence(
+    world: World, store: SqliteStore, write: str
+) -> None:
     """The store holds a checkpoint that the follower has forgotten; it proves the split."""
     log = world.log(1, 2)
     twin = log.fork(1)
     twin.append_signals(1)
     async with following(world, store, honest(log)) as (sync, _):
         assert await sync.pull() == 2
-    other = _StateHiding(store, log.name)
+    other = _StateHiding(store, log.name, write)
     async with following(world, other, honest(twin)) as (sync, _):  # type: ignore[arg-type]
         with pytest.raises(SuspendedPeerError):
             await sync.pull()
@@ -619,9 +648,10 @@ async def test_a_second_root_in_the_store_is_evidence(world: World, store: Sqlit
 class _StateHiding:
     """A store whose follower's state was lost, but not the checkpoints it has seen."""
 
-    def __init__(self, store: SqliteStore, log: str) -> None:
+    def __init__(self, store: SqliteStore, log: str, write: str) -> None:
         self._store = store
         self._log = log
+        self._write = write
         self._first = store.checkpoint(log)
         self._state = FollowerState.empty()
         self._hidden = True
@@ -632,6 +662,16 @@ class _StateHiding:
     def state(self, log: str) -> Any:
         return self._state if self._hidden else self._store.state(log)
 
+    async def save_state(self, log: str, state: Any) -> int:
+        if not self._hidden:
+            return await self._store.save_state(log, state)
+        return self._noticed("save_state", log, 2, state.target)
+
     async def commit_segment(self, log: str, size: int, rows: Any, state: Any) -> int:
-        self._hidden = False
-        raise SecondRootError(log, state.size, self._first or b"", state.checkpoint)
+        return self._noticed("commit_segment", log, state.size, state.checkpoint)
+
+    def _noticed(self, write: str, log: str, size: int, checkpoint: bytes) -> int:
+        if write == self._write:
+            self._hidden = False
+            raise SecondRootError(log, size, self._first or b"", checkpoint)
+        return 0

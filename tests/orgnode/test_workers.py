@@ -1,0 +1,95 @@
+"""The worker processes: what they compute, and what happens when one of them dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from mesh.severity import statement_of
+from mesh.signal import NoBandError, SignalDraft, parse_signal
+from mesh.testing import make_mesh
+from orgnode.workers import SMALL_BATCH, WorkerDiedError, Workers
+from proofs.errors import ProofsError
+from proofs.severity import verify
+
+MESH = make_mesh(2).mesh
+ISSUER = MESH.members[0].name
+
+
+def draft(number: int = 0, **changes: object) -> SignalDraft:
+    fields = {
+        "category": "ncr",
+        "technique": "AML.T0054",
+        "tokens": (f"{number:064x}",),
+        "components": (6, 5, 5, 5),
+        **changes,
+    }
+    return SignalDraft(**fields)  # type: ignore[arg-type]
+
+
+@pytest_asyncio.fixture
+async def workers() -> AsyncIterator[Workers]:
+    made = Workers(1, MESH.note)
+    yield made
+    await made.close()
+
+
+def processes(workers: Workers) -> list[int]:
+    assert workers._pool is not None
+    return list(workers._pool._processes)
+
+
+async def claim(workers: Workers, number: int = 0) -> tuple[object, bytes]:
+    salt, composed = await workers.compose(ISSUER, draft(number))
+    body = parse_signal(composed.body)
+    return statement_of(MESH, ISSUER, body, salt), body.severity.proof
+
+
+async def test_what_a_worker_composes_verifies_here(workers: Workers) -> None:
+    statement, proof = await claim(workers)
+    verify(statement, proof)  # type: ignore[arg-type]
+    one, two = await workers.compose(ISSUER, draft()), await workers.compose(ISSUER, draft())
+    assert one[0] != two[0], "the salt is fresh each time"
+    assert one[1].body != two[1].body
+
+
+async def test_errors_come_back_as_they_were_raised(workers: Workers) -> None:
+    with pytest.raises(NoBandError):
+        await workers.compose(ISSUER, draft(components=(0, 0, 0, 0)))
+    await workers.compose(ISSUER, draft())
+
+
+@pytest.mark.parametrize("count", [2, SMALL_BATCH + 1])
+async def test_a_batch_names_the_false_ones_in_order(workers: Workers, count: int) -> None:
+    good = await claim(workers, 1)
+    other = await claim(workers, 2)
+    claims = [good] * count
+    claims[1] = (good[0], other[1])
+    verdicts = await workers.verify(claims)  # type: ignore[arg-type]
+    assert [place for place, verdict in enumerate(verdicts) if verdict is not None] == [1]
+    assert isinstance(verdicts[1], ProofsError)
+
+
+async def test_a_killed_worker_costs_its_callers_nothing(workers: Workers) -> None:
+    await workers.warm()
+    (before,) = processes(workers)
+    calls = [asyncio.create_task(workers.compose(ISSUER, draft(i))) for i in range(20)]
+    await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    os.kill(before, signal.SIGKILL)
+    composed = await asyncio.gather(*calls)
+    tokens = [parse_signal(made.body).tokens for _, made in composed]
+    assert tokens == [(f"{number:064x}",) for number in range(20)]
+    assert before not in processes(workers)
+
+
+async def test_a_call_that_kills_its_worker_is_given_up(workers: Workers) -> None:
+    """It is tried twice and no more; others are served as before."""
+    with pytest.raises(WorkerDiedError) as caught:
+        await workers._in_pool(os._exit, 1)
+    assert "memory" in caught.value.hint
+    await workers.compose(ISSUER, draft())
