@@ -8,8 +8,10 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from mesh.constraints import Constraints
+from mesh.constraints import MIN_MEMBERS, Constraints
+from mesh.errors import MeshError
 from mesh.genesis import missing_signatures, read_genesis
+from mesh.member import open_card
 from orgnode.cli.errors import CliError, UsageProblemError
 from orgnode.cli.render import fields, table
 from orgnode.cli.session import (
@@ -30,12 +32,21 @@ from orgnode.founding import (
     read_given_file,
     sign,
 )
+from proofs.errors import ProofsError
 
 app = typer.Typer(help="Found a mesh: draft its genesis, sign it, join it.", no_args_is_help=True)
 
 
 class OutputExistsError(CliError):
     """A file of this name is there already; another mesh's genesis might be lost."""
+
+
+class NotACardError(CliError):
+    """A file that was given as a founder's card is none, or was changed."""
+
+
+class UnsignedGenesisError(CliError):
+    """Nobody has signed this copy of the genesis: there is nothing to join on."""
 
 
 @app.command()
@@ -50,13 +61,27 @@ def create(
 ) -> None:
     """Draft a genesis from the founders' cards, unsigned, with a fresh fingerprint key."""
     session = session_of(ctx)
+    if len(cards) < MIN_MEMBERS:
+        raise UsageProblemError(
+            f"a mesh has at least {MIN_MEMBERS} founders",
+            hint="give every founder's card.note; for production four or more",
+        )
     genesis, key = out / "genesis.note", out / "fingerprint.key"
     for path in (genesis, key):
         if path.exists():
             raise OutputExistsError(
                 f"{path} exists already", hint="name another --out directory, or move it away"
             )
-    made = draft(mesh_name, [read_given_file(card) for card in cards])
+    read = [read_given_file(card) for card in cards]
+    for path, card in zip(cards, read, strict=True):
+        try:
+            open_card(card)
+        except (MeshError, ProofsError) as error:
+            raise NotACardError(
+                f"{path} is no member card: {error}",
+                hint="give the card.note that `orgnode init` made, unchanged",
+            ) from None
+    made = draft(mesh_name, read)
     out.mkdir(parents=True, exist_ok=True)
     DataDir(out).write_fingerprint_key(made.fingerprint_key)
     write_file(genesis, made.text.encode(), private=False)
@@ -149,7 +174,7 @@ def join(
     for path in copies:
         copy = read_genesis_file(path)
         if isinstance(copy, str):
-            raise CliError(
+            raise UnsignedGenesisError(
                 f"nobody has signed {path} yet", hint=f"sign it: orgnode genesis sign {path}"
             )
         notes.append(copy)

@@ -17,9 +17,7 @@ from orgnode.cli.session import Json, Session, SubData, session_of
 from orgnode.cli.vocabulary import known_category
 from orgnode.client import NodeClient
 
-Score = Annotated[
-    int | None, typer.Option(min=0, max=10, help="Score, 0 to 10.", show_default=False)
-]
+Score = Annotated[int | None, typer.Option(min=0, help="Score, 0 to 10.", show_default=False)]
 
 
 class NoTextError(CliError):

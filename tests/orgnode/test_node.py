@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 
 from mesh.days import Day
+from mesh.genesis import draft_genesis, merge_genesis, sign_genesis
+from mesh.member import sign_card
 from orgnode import node as node_module
 from orgnode.client import NodeClient
-from orgnode.errors import UnknownIncidentError
-from orgnode.node import ForeignKeysError, Node, NotJoinedError
+from orgnode.config import load_config
+from orgnode.errors import CertificateError, UnknownIncidentError
+from orgnode.keystore import KeyStore
+from orgnode.node import ForeignKeysError, Node, NotJoinedError, load_mesh
 from orgnode.store import StoreFullError
 from orgnode.store.sqlite import SqliteStore
 from orgnode.testnet import TestNetwork
@@ -111,6 +115,29 @@ async def test_another_nodes_keys(network: TestNetwork, tmp_path: Path) -> None:
         async with Node.open(datadir):
             pass
     assert not datadir.in_use()
+
+
+def test_a_genesis_is_not_joined_with_a_certificate_that_its_card_does_not_pin(
+    network: TestNetwork,
+) -> None:
+    """The certificates become trust anchors; every founder's signature does not make one right."""
+    mesh = network.mesh
+    stores = {org.name: KeyStore.open(org.datadir.keys) for org in network.orgs}
+    own, other = network.orgs
+    cards = [
+        card.model_copy(update={"transport_pin": "ab" * 32}) if card.name == other.name else card
+        for card in mesh.members
+    ]
+    notes = [
+        sign_card(card, identity=keys.identity, log=keys.card_log, witness=keys.witness)
+        for card, keys in ((card, stores[card.name]) for card in cards)
+    ]
+    genesis = draft_genesis(mesh.constraints.model_copy(update={"members": tuple(cards)}), notes)
+    signed = merge_genesis([sign_genesis(genesis, keys.identity) for keys in stores.values()])
+    own.datadir.genesis.write_bytes(signed)
+    config = load_config(own.datadir)
+    with pytest.raises(CertificateError, match=other.name):
+        load_mesh(own.datadir, config, stores[own.name])
 
 
 async def test_one_reference_is_published_once_however_it_is_reported(network: TestNetwork) -> None:

@@ -37,6 +37,7 @@ from proofs.group import (
     load,
 )
 from proofs.severity import (
+    EntropyError,
     ProofEquationError,
     ProofLengthError,
     Rubric,
@@ -386,6 +387,12 @@ class TestBatch:
             NotOnCurveError,
             type(None),
         ]
+
+    def test_too_little_entropy_for_its_weights(self) -> None:
+        """Weights that a prover could foresee would let errors cancel."""
+        for entropy in (b"", bytes(31)):
+            with pytest.raises(EntropyError):
+                verify_batch(list(self.ITEMS), entropy, group=FAST)
 
     def test_the_empty_batch(self) -> None:
         assert verify_batch([], os.urandom(32)) == []

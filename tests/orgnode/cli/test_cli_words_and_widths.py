@@ -56,7 +56,7 @@ def signal_event(issuer: str = "birch.example") -> FeedItem:
         (["signals", "--status", "foo"], "retracted"),
         (["report", "--text", "x", "--category", "foo"], "ncr (Non-violent crimes)"),
         ([*INCIDENT, "--band", "foo"], "critical"),
-        ([*INCIDENT, "--breadth", "11"], "10"),
+        ([*INCIDENT, "--breadth", "-1"], "0"),
         ([*INCIDENT, "--confidence", "101"], "100"),
     ],
 )
@@ -178,3 +178,18 @@ async def test_a_failure_while_following_is_not_swallowed() -> None:
 
     with pytest.raises(ConnectionResetError):
         await feed_command._while_read(io.StringIO(), fails())
+
+
+def test_a_founding_with_something_else_than_cards_names_the_file(tmp_path: Path) -> None:
+    nodes = make_nodes(tmp_path, "acme", "birch")
+    other = tmp_path / "notes.txt"
+    other.write_text("dear diary")
+    create = ("genesis", "create", "--mesh-name", "m", "--out", tmp_path / "out")
+    ran = orgnode(*create, nodes[0] / "card.note", other)
+    assert ran.code == 1
+    assert "NotACardError" in ran.err
+    assert "notes.txt" in ran.err
+    alone = orgnode(*create, nodes[0] / "card.note")
+    assert alone.code == 2
+    assert "at least 2 founders" in alone.err
+    assert not (tmp_path / "out").exists()

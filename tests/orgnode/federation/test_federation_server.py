@@ -23,6 +23,7 @@ from mesh.testing.orglog import OrgLog
 from mesh.wire import ERASED, Announcement, encode_announcement
 from orgnode.federation import FederationServer, ServerLimits
 from orgnode.federation.errors import (
+    AnnouncementError,
     ListenError,
     PeerAnswerError,
     PeerUnreachableError,
@@ -182,6 +183,15 @@ async def test_only_what_never_changes_may_be_kept(world: World, full: SqliteSto
             assert "content-encoding" not in headers
 
 
+async def test_nobody_elses_log_is_served(world: World, full: SqliteStore) -> None:
+    """Not this node's own log under another name, nor what it holds of another member's."""
+    async with serving(world, full) as server:
+        for rest in ("checkpoint", "bodies/0/1", "tile/0/000", "tile/entries/000"):
+            request = get(log_path(world.name(2)) + rest)
+            status, _, body = await ask(server, world.client_context(1, 0), request)
+            assert (status, b"UnknownLogError" in body) == (404, True)
+
+
 @pytest.mark.parametrize(
     ("request_line", "status"),
     [
@@ -276,6 +286,7 @@ async def test_a_broken_announcement_is_refused(world: World, store: SqliteStore
     ("error", "status", "told"),
     [
         (SuspendedPeerError("no"), 403, "SuspendedPeerError"),
+        (AnnouncementError("no"), 400, "AnnouncementError"),
         (StoreFullError("the disk at /secret/path is full"), 503, "NotNowError"),
     ],
 )
