@@ -27,7 +27,7 @@ demo: $(STAMP) ## Five organizations publish, verify and follow signals (INCIDEN
 	@$(BIN)/python -m orgnode.demo --orgs $(ORGS) $(if $(INCIDENTS),--incidents '$(INCIDENTS)') $(if $(KEEP),--keep)
 
 test: $(STAMP) ## The whole test suite, with a coverage floor
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=90 $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy strict, import contracts
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ from typing import Any
 from benchmarks.report import Row, child
 from mesh.assessment import Outcome
 from mesh.days import Day
-from mesh.follower import FollowerState
+from mesh.following import FollowerState
 from mesh.signal import parse_signal
 from mesh.testing import TODAY, SignalPool, TestMesh, make_mesh
 from orgnode.api import ApiOptions, LocalServer, Readiness, build_app

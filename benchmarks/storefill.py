@@ -20,7 +20,7 @@ from mesh.assessment import Assessed, Outcome
 from mesh.constraints import BAND_NAMES
 from mesh.days import Day, day_of
 from mesh.entry import Envelope, Kind, body_digest, sign_entry
-from mesh.follower import FollowerState
+from mesh.following import FollowerState
 from mesh.genesis import Mesh
 from mesh.member import log_origin
 from mesh.signal import SeverityClaim, SignalBody

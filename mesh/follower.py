@@ -49,11 +49,9 @@ from mesh.following import (
     CheckpointSizeError,
     Diagnosis,
     EmptyRootError,
-    FollowerError,
     FollowerState,
     FollowerStateError,
     ForkError,
-    RefusedCheckpointError,
     Segment,
     SegmentMismatchError,
     ShrunkLogError,
@@ -73,28 +71,6 @@ from proofs.merkle import (
     root_from_ranges,
 )
 from proofs.tiles import TILE_WIDTH
-
-__all__ = [
-    "MAX_SEGMENT",
-    "MAX_SIZE",
-    "CheckedSegment",
-    "CheckpointSignatureError",
-    "CheckpointSizeError",
-    "Diagnosis",
-    "EmptyRootError",
-    "FollowerError",
-    "FollowerState",
-    "FollowerStateError",
-    "ForkError",
-    "LogFollower",
-    "RefusedCheckpointError",
-    "Segment",
-    "SegmentMismatchError",
-    "ShrunkLogError",
-    "StaleSegmentError",
-    "SuspendedLogError",
-    "TileMismatchError",
-]
 
 MAX_SIZE: Final = 2**53 - 1
 """Largest log that is followed: the largest integer of strict JSON."""

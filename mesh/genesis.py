@@ -200,12 +200,23 @@ def open_genesis(note: bytes) -> Mesh:
     :raises MeshError: its constraints or a card do not hold.
     :raises NoteError: not a signed note, or a founder's signature is false.
     """
-    text = parse_note(note).text
-    constraints = read_genesis(text)
+    constraints = read_genesis(note)
     missing = _missing(constraints, note)
     if missing:
         raise MissingFounderSignatureError(missing)
-    return Mesh(sha256(text.encode()).hexdigest(), constraints, note)
+    return Mesh(mesh_id_of(note), constraints, note)
+
+
+def mesh_id_of(genesis: str | bytes) -> str:
+    """The id of the mesh that a genesis founds, signed or not: the SHA-256 of its text, hex.
+
+    Founders compare it by another channel before they sign. It says nothing of whether the genesis
+    holds.
+
+    :raises NoteError: not a signed note.
+    """
+    text = genesis if isinstance(genesis, str) else parse_note(genesis).text
+    return sha256(text.encode()).hexdigest()
 
 
 def read_genesis(genesis: str | bytes) -> Constraints:

@@ -18,7 +18,7 @@ import structlog
 from mesh.assessment import Assessed, Outcome
 from mesh.days import Day
 from mesh.entry import Envelope, Kind, body_digest, sign_entry
-from mesh.follower import FollowerState
+from mesh.following import FollowerState
 from mesh.genesis import Mesh
 from mesh.member import log_origin
 from mesh.retraction import RetractionBody

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from mesh.assessment import Assessed, Outcome
 from mesh.days import Day
-from mesh.follower import FollowerState, LogFollower
+from mesh.follower import LogFollower
+from mesh.following import FollowerState
 from mesh.genesis import Mesh
 from mesh.member import MemberCard
 from mesh.testing.transport import LogSource, ProofChecker, diagnose

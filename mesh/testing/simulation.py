@@ -15,11 +15,7 @@ from random import Random
 
 from mesh.assessment import Outcome
 from mesh.evidence import EvidenceKind, verify_evidence
-from mesh.follower import (
-    RefusedCheckpointError,
-    SegmentMismatchError,
-    SuspendedLogError,
-)
+from mesh.following import RefusedCheckpointError, SegmentMismatchError, SuspendedLogError
 from mesh.testing.cast import Branch, Conduct, Link, Owner, View
 from mesh.testing.members import TestMesh, make_mesh
 from mesh.testing.orglog import TODAY, OrgLog

@@ -8,7 +8,8 @@ from typing import Protocol, TypeVar
 
 from mesh.assessment import Assessed, Claim
 from mesh.days import Day
-from mesh.follower import LogFollower, SegmentMismatchError, TileMismatchError
+from mesh.follower import LogFollower
+from mesh.following import SegmentMismatchError, TileMismatchError
 from mesh.testing.orglog import TODAY
 from mesh.wire import MISSING, BodyAnswer, Present
 from proofs.errors import ProofsError

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mesh.constraints import MIN_MEMBERS, Constraints
 from mesh.errors import MeshError
-from mesh.genesis import missing_signatures, read_genesis
+from mesh.genesis import mesh_id_of, missing_signatures, read_genesis
 from mesh.member import open_card
 from orgnode.cli.errors import CliError, UsageProblemError
 from orgnode.cli.render import fields, table
@@ -88,13 +88,14 @@ def create(
     if session.output.as_json:
         session.output.item(
             {
+                "mesh": mesh_id_of(made.text),
                 **_summary(made.constraints),
                 "genesis": str(genesis),
                 "fingerprint_key": str(key),
             }
         )
         return
-    _show(session, made.constraints)
+    _show(session, made.constraints, mesh_id_of(made.text))
     session.output.show(
         Text(
             f"\nWrote {genesis} and {key}.\n"
@@ -130,21 +131,30 @@ def sign_command(
     constraints = read_genesis(copy)
     own = check_own_card(session.datadir, constraints)
     if not session.output.as_json:
-        _show(session, constraints)
+        _show(session, constraints, mesh_id_of(copy))
     if not yes:
         if session.output.as_json:
             raise UsageProblemError(
                 "--json cannot ask whether you agree", hint="add --yes once you have read the rules"
             )
         typer.confirm(
-            f"\nSign as {own.name}? The rules bind this node from its first entry on", abort=True
+            f"\nSign as {own.name}? The rules bind this node from its first entry on. Compare the "
+            "mesh id with the other founders first",
+            abort=True,
         )
     signed = sign(session.datadir, copy, open_keys(session, passphrase_file))
     target = out or genesis
     write_file(target, signed, private=False)
     missing = list(missing_signatures(signed))
     if session.output.as_json:
-        session.output.item({"signed": own.name, "file": str(target), "missing": missing})
+        session.output.item(
+            {
+                "mesh": mesh_id_of(signed),
+                "signed": own.name,
+                "file": str(target),
+                "missing": missing,
+            }
+        )
         return
     session.output.say(f"Signed as {own.name}: {target}", "bold green")
     if missing:
@@ -218,7 +228,7 @@ def _summary(constraints: Constraints) -> dict[str, Any]:
     }
 
 
-def _show(session: Session, constraints: Constraints) -> None:
+def _show(session: Session, constraints: Constraints, mesh_id: str) -> None:
     output = session.output
     output.show(
         Text.assemble(
@@ -242,6 +252,7 @@ def _show(session: Session, constraints: Constraints) -> None:
     output.show(
         fields(
             [
+                ("mesh id", mesh_id),
                 (
                     "quorum",
                     f"{constraints.quorum} of {len(constraints.members)} members, "

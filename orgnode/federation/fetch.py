@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from mesh.follower import Segment
+from mesh.following import Segment
 from mesh.wire import BodyAnswer
 from orgnode.federation.client import PeerClient
 from proofs.merkle import NodeAddress

@@ -22,10 +22,10 @@ import structlog
 
 from mesh.assessment import Assessed
 from mesh.evidence import Evidence, EvidenceKind, verify_evidence
-from mesh.follower import (
+from mesh.follower import LogFollower
+from mesh.following import (
     CheckedSegment,
     FollowerState,
-    LogFollower,
     RefusedCheckpointError,
     Segment,
     SegmentMismatchError,

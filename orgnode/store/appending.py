@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from mesh.assessment import Outcome
 from mesh.evidence import Evidence
-from mesh.follower import FollowerState
+from mesh.following import FollowerState
 from mesh.wire import Erased, Present
 from orgnode.store import vault_rows
 from orgnode.store.effects import Context, count_outcome, follow_up

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from mesh.days import Day
-from mesh.follower import FollowerState
+from mesh.following import FollowerState
 from mesh.wire import BodyAnswer
 from orgnode.store.records import (
     CheckpointRecord,

@@ -9,7 +9,7 @@ from typing import Any
 from mesh.assessment import Outcome
 from mesh.days import Day
 from mesh.evidence import Evidence
-from mesh.follower import FollowerState
+from mesh.following import FollowerState
 from mesh.wire import ERASED, MISSING, BodyAnswer, Present
 from orgnode.store.errors import StoreDamagedError, StoreRangeError
 from orgnode.store.records import CheckpointRecord, Counts, DeferredRow, EntryRecord

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from mesh.days import Day
-from mesh.follower import FollowerState
+from mesh.following import FollowerState
 from mesh.wire import BodyAnswer
 from orgnode.store import appending, effects, log_reads, signal_reads, vault_rows
 from orgnode.store.errors import ForeignDatabaseError, StoreClosedError, from_sqlite

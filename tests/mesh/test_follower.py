@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mesh.assessment import Assessed, Outcome, VerdictCountError
 from mesh.evidence import Evidence, EvidenceKind, verify_evidence
-from mesh.follower import (
-    MAX_SEGMENT,
+from mesh.follower import MAX_SEGMENT, LogFollower
+from mesh.following import (
     CheckedSegment,
     CheckpointSignatureError,
     CheckpointSizeError,
@@ -17,7 +17,6 @@ from mesh.follower import (
     FollowerState,
     FollowerStateError,
     ForkError,
-    LogFollower,
     SegmentMismatchError,
     ShrunkLogError,
     StaleSegmentError,

@@ -15,6 +15,7 @@ from mesh.genesis import (
     MissingFounderSignatureError,
     draft_genesis,
     merge_genesis,
+    mesh_id_of,
     missing_signatures,
     open_genesis,
     sign_genesis,
@@ -51,6 +52,9 @@ def edited(**fields: object) -> str:
 def test_founders_sign_apart_and_merge() -> None:
     mesh = open_genesis(COMPLETE)
     assert mesh.mesh_id == sha256(TEXT.encode()).hexdigest()
+    # What founders compare before they sign is what they get.
+    for genesis in (TEXT, sign_genesis(TEXT, MEMBERS[0].identity), COMPLETE):
+        assert mesh_id_of(genesis) == mesh.mesh_id
     assert mesh.constraints == CONSTRAINTS
     assert mesh.note == COMPLETE
     assert mesh.version == 0

@@ -19,7 +19,8 @@ from mesh.assessment import Assessed, Outcome, assess, settle
 from mesh.days import Day
 from mesh.entry import Kind
 from mesh.evidence import EvidenceKind
-from mesh.follower import FollowerState, LogFollower
+from mesh.follower import LogFollower
+from mesh.following import FollowerState
 from mesh.testing import TODAY, OrgLog, ProofChecker, TestMesh, make_mesh
 from mesh.wire import ERASED, MISSING, Present
 from orgnode.store import (

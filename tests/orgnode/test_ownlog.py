@@ -12,7 +12,7 @@ import pytest
 
 from mesh.days import Day
 from mesh.entry import Kind
-from mesh.follower import FollowerState
+from mesh.following import FollowerState
 from mesh.retraction import compose_retraction, parse_retraction
 from mesh.testing import TODAY, make_mesh
 from orgnode.ownlog import Draft, LogClosedError, OwnLog, OwnLogError

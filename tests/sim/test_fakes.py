@@ -10,10 +10,10 @@ import pytest
 from mesh.assessment import Outcome
 from mesh.entry import open_entry
 from mesh.evidence import EvidenceKind
-from mesh.follower import (
+from mesh.follower import LogFollower
+from mesh.following import (
     FollowerState,
     ForkError,
-    LogFollower,
     SegmentMismatchError,
     ShrunkLogError,
     SuspendedLogError,

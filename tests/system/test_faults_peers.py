@@ -221,21 +221,25 @@ async def test_bad_entries_are_refused_each_for_its_reason(scene: Scene) -> None
     for error, change in LINES.items():
         written = change(line)
         add(error, sign_note(f"{kind}\n{written}\n", (log.member.identity,)))
-    # An entry of the largest size is as good as any; more has no place in a log.
-    longest = len(sign_note(f"{kind}\n{line}\n", (log.member.identity,)))
-    padded = f"{kind}\n{' ' * (65_535 - longest)}{line}\n"
-    largest = log.append_note(sign_note(padded, (log.member.identity,)), log.answers[0])
+    # One entry has one encoding: the same in other words is refused.
+    add("EntryFormatError", sign_note(f"{kind}\n {line}\n", (log.member.identity,)))
+    # An entry of the largest size is carried like any; more has no place in a log.
+    unknown = "signal-mesh/v1/sighting\n"
+    overhead = len(sign_note(f"{unknown}\n", (log.member.identity,)))
+    padded = f"{unknown}{' ' * (65_535 - overhead)}\n"
+    log.append_note(sign_note(padded, (log.member.identity,)))
     assert len(log.notes[-1]) == 65_535
     with pytest.raises(BundleError):
         encode_bundle([log.notes[-1] + b"\n"])
     last = log.append_signal(made())
 
-    await scene.settled("cobalt")
+    peer = await scene.settled("cobalt")
+    assert peer.entries == {"accepted": 2, "deferred": 1, "refused": len(expected)}
     refused = await scene.refusals("cobalt")
     assert {index: one.error for index, one in refused.items()} == expected
     assert all(one.reason for one in refused.values())
     signals = await held_by(scene.node.directory)
-    assert [signals.get(one) for one in (first, largest, last)] == ["live"] * 3
+    assert [signals.get(one) for one in (first, last)] == ["live"] * 2
     assert not {leaf_hash(log.notes[index]).hex() for index in expected} & set(signals)
     # Whoever watches the feed is told of each.
     told = set()

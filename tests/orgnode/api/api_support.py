@@ -19,7 +19,8 @@ import aiohttp
 
 from mesh.assessment import Outcome
 from mesh.days import Day
-from mesh.follower import FollowerState, LogFollower
+from mesh.follower import LogFollower
+from mesh.following import FollowerState
 from mesh.genesis import Mesh
 from mesh.signal import ComposedSignal, SignalDraft, compose_signal, parse_signal
 from mesh.testing import TODAY, OrgLog, SignalPool, TestMesh

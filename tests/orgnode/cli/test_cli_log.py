@@ -13,7 +13,7 @@ import pytest
 
 from mesh.assessment import assess, claims_of, settle
 from mesh.days import Day
-from mesh.follower import FollowerState
+from mesh.following import FollowerState
 from mesh.testing import TODAY, Lie, OrgLog, TestMesh, forge_signal, make_mesh
 from mesh.wire import Present
 from orgnode.cli.log import Audit, audit

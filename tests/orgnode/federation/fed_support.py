@@ -16,7 +16,7 @@ from fed_maverick import Answer, MaverickServer, Reply
 from fed_node import Federation, FederationSettings
 
 from mesh.assessment import assess
-from mesh.follower import FollowerState
+from mesh.following import FollowerState
 from mesh.member import MemberCard
 from mesh.testing.members import TestMesh, found, founder
 from mesh.testing.orglog import TODAY, OrgLog

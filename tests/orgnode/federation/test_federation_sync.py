@@ -14,7 +14,7 @@ from fed_support import DirectWorkers, World, following, honest, lying
 
 from mesh.assessment import Assessed, Outcome
 from mesh.evidence import verify_evidence
-from mesh.follower import (
+from mesh.following import (
     CheckpointSignatureError,
     FollowerState,
     SegmentMismatchError,
