@@ -179,6 +179,11 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
         ]
 
 
+def counts(peer: PeerAnswer) -> dict[str, int]:
+    """How many entries of the peer's log came out how."""
+    return {outcome: count for outcome, count in peer.entries.items() if count}
+
+
 # --- entries: each is decided on its own, with a name
 
 
@@ -234,7 +239,7 @@ async def test_bad_entries_are_refused_each_for_its_reason(scene: Scene) -> None
     last = log.append_signal(made())
 
     peer = await scene.settled("cobalt")
-    assert peer.entries == {"accepted": 2, "deferred": 1, "refused": len(expected)}
+    assert counts(peer) == {"accepted": 2, "deferred": 1, "refused": len(expected)}
     refused = await scene.refusals("cobalt")
     assert {index: one.error for index, one in refused.items()} == expected
     assert all(one.reason for one in refused.values())
@@ -288,7 +293,7 @@ async def test_what_can_not_be_decided_yet(scene: Scene) -> None:
     last = log.append_signal()
     peer = await scene.settled("dune")
     # Two are expired or erased; one has a wrong body; three wait.
-    assert peer.entries == {"accepted": 1, "deferred": 3, "lapsed": 2, "refused": 1}
+    assert counts(peer) == {"accepted": 1, "deferred": 3, "lapsed": 2, "refused": 1}
     assert {i: one.error for i, one in (await scene.refusals("dune")).items()} == {
         5: "BodyDigestError"
     }
@@ -304,7 +309,7 @@ async def test_what_can_not_be_decided_yet(scene: Scene) -> None:
 
     assert await scene.until(healed)
     peer = await scene.peer("dune")
-    assert peer.entries == {"accepted": 3, "deferred": 2, "lapsed": 2, "refused": 0}
+    assert counts(peer) == {"accepted": 3, "deferred": 2, "lapsed": 2}
     assert await scene.refusals("dune") == {}
 
 
@@ -412,7 +417,7 @@ async def test_tiles_and_answers_that_are_no_true_ones(scene: Scene) -> None:
     await scene.honest_signals_arrive()
     liar.answers(honest(log))
     peer = await scene.settled("heron")
-    assert peer.entries["accepted"] == 300
+    assert counts(peer) == {"accepted": 300}
     status = Path(f"/proc/{scene.node.process.pid}/status").read_text()
     peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     assert int(peak.split()[1]) < 250_000, "kB: nothing was inflated"
