@@ -106,6 +106,11 @@ class NodeConfig(BaseSettings):
         le=100_000,
         description="events that a slow feed subscriber may be behind",
     )
+    feed_events: int = Field(
+        default=1_000_000,
+        ge=100,
+        description="newest feed events kept, for subscribers to resume from",
+    )
     heartbeat_seconds: Seconds = Field(
         default=15.0, description="seconds between heartbeats on a feed"
     )

@@ -308,11 +308,13 @@ class Node:
             log.error("node.workers_failed", error=error.code)
 
     async def _housekeeping(self) -> None:
-        """Erase what has expired: incidents past their retention, content past its last day."""
+        """Erase what has expired (incidents, content), forget the oldest of too many events."""
         while True:
             try:
                 incidents = await self.vault.erase_expired(today())
                 entries = await self.store.expire(today())
+                # Only the feed's memory of what happened: the signals themselves stay.
+                await self.store.trim_events(self.store.last_seq() - self.config.feed_events + 1)
                 if incidents or entries:
                     log.info("node.expired", incidents=incidents, entries=entries)
                     self.feed.notify()

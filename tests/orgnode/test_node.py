@@ -17,7 +17,7 @@ from orgnode.config import load_config
 from orgnode.errors import CertificateError, UnknownIncidentError
 from orgnode.keystore import KeyStore
 from orgnode.node import ForeignKeysError, Node, NotJoinedError, load_mesh
-from orgnode.store import StoreFullError
+from orgnode.store import FeedFilter, StoreFullError
 from orgnode.store.sqlite import SqliteStore
 from orgnode.testnet import TestNetwork
 
@@ -94,6 +94,25 @@ async def test_a_disk_that_fails_does_not_end_the_housekeeping(
         while node.store.signal(entry).status != "expired":  # type: ignore[union-attr]
             await asyncio.sleep(0.01)
     assert failures == 0
+
+
+async def test_only_the_newest_feed_events_are_kept(network: TestNetwork) -> None:
+    datadir = network.orgs[0].datadir
+    config = load_config(datadir).model_copy(update={"feed_events": 2})
+    async with Node.open(datadir):
+        entries = [await report(network, text=f"ignore instruction {n}") for n in range(4)]
+    async with Node.open(datadir, config=config) as (node, _), asyncio.timeout(20):
+        while node.store.first_seq() < 3:
+            await asyncio.sleep(0.01)
+        wanted = FeedFilter()
+        kept = [event.data["signal"]["id"] for event in node.store.events(0, wanted)]
+        assert kept == entries[2:]
+        assert all(node.store.signal(entry) is not None for entry in entries)
+        # A subscriber who asks for more is told what is missing.
+        async with NodeClient.from_datadir(datadir.path) as client:
+            async for item in client.feed(after=1):
+                assert item.type == "gap"
+                break
 
 
 async def test_a_node_without_a_mesh(network: TestNetwork) -> None:
