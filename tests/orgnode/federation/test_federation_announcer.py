@@ -262,7 +262,9 @@ async def test_nobody_at_home_is_survived(world: World, store: SqliteStore) -> N
     )
     announcer.start()
     announcer.notify(await grow(store, log, 1))
-    await asyncio.sleep(0.1)
+    line = announcer._lines[world.name(1)]
+    await until(lambda: line.backoff.failures >= 2)  # it keeps trying, further and further apart
     await announcer.stop()
+    assert line.task is None
     await announcer.stop()
     await client.close()
