@@ -10,6 +10,7 @@ With `u16`, `u64` big-endian lengths and ‖ for concatenation, the state is a r
     challenge(label)     … ‖ 0x02 ‖ u16(|label|) ‖ label), its 64 bytes are d;
                          the challenge is d mod r, big-endian (were it 0: d ← SHA-512(d), again);
                          state ← SHA-512(d ‖ …
+    challenge_bytes(label)  as challenge, but d itself is returned, for groups of another order
 
 Every field is preceded by a type byte and its lengths, so that two different sequences of calls
 never feed the same bytes to the hash.
@@ -62,6 +63,13 @@ class Transcript:
             digest = sha512(digest).digest()
         self._state = sha512(digest)
         return scalar
+
+    def challenge_bytes(self, label: bytes) -> bytes:
+        """Draw 64 uniform bytes in place of a scalar, to be reduced by another group's order."""
+        self._state.update(_framed(_CHALLENGE, label))
+        digest = self._state.digest()
+        self._state = sha512(digest)
+        return digest
 
     def fork(self) -> "Transcript":
         """Return an independent copy of the present state, for runs with a common beginning."""

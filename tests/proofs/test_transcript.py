@@ -44,6 +44,14 @@ def test_is_what_its_text_says() -> None:
     assert transcript.challenge(b"d") == int.from_bytes(second, "big") % ORDER
 
 
+def test_64_bytes_are_drawn_like_a_scalar() -> None:
+    scalars, uniform = Transcript(b"L"), Transcript(b"L")
+    for label in (b"c", b"d"):
+        drawn = uniform.challenge_bytes(label)
+        assert len(drawn) == 64
+        assert scalars.challenge(label) == int.from_bytes(drawn, "big") % ORDER
+
+
 @given(st.binary(max_size=4), calls, st.binary(max_size=4), calls)
 def test_different_histories_give_different_challenges(start_a, a, start_b, b) -> None:
     assume((start_a, normal(a)) != (start_b, normal(b)))
