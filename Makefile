@@ -3,10 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Other people's gateways, in an environment of their own: what they depend on is not ours.
+GATEWAYS := .venv-gateways
+GATEWAYS_STAMP := $(GATEWAYS)/.installed
 INCIDENTS ?=
 ORGS ?= 5
 
-.PHONY: help demo test lint bench setup lock clean
+.PHONY: help demo test lint bench setup gateways lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -26,7 +29,16 @@ $(STAMP): requirements.lock pyproject.toml
 demo: $(STAMP) ## Five organizations publish, verify and follow signals (INCIDENTS=file.csv, KEEP=1)
 	@$(BIN)/python -m orgnode.demo --orgs $(ORGS) $(if $(INCIDENTS),--incidents '$(INCIDENTS)') $(if $(KEEP),--keep)
 
-test: $(STAMP) ## The whole test suite, with a coverage floor
+gateways: $(GATEWAYS_STAMP) ## Create .venv-gateways: a real LiteLLM proxy and frameworks to try the node with
+
+$(GATEWAYS_STAMP): tests/gateways/litellm.lock tests/gateways/frameworks.lock
+	@echo "Setting up $(GATEWAYS) (once; a minute or two) ..."
+	$(PYTHON) -m venv $(GATEWAYS)
+	$(GATEWAYS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/gateways/litellm.lock
+	$(GATEWAYS)/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/gateways/frameworks.lock
+	@touch $(GATEWAYS_STAMP)
+
+test: $(STAMP) $(GATEWAYS_STAMP) ## The whole test suite, with a coverage floor
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy strict, import contracts
@@ -43,4 +55,4 @@ lock: ## Re-resolve the dependencies and their hashes (needs uv)
 	  --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*
+	rm -rf $(VENV) $(GATEWAYS) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage .coverage.*

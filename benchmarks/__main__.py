@@ -8,10 +8,25 @@ import json
 import sys
 from dataclasses import asdict
 
-from benchmarks import page
+from benchmarks import page, plot
 from benchmarks.report import Row, save, show
 
-NAMES = ("severity", "follow", "latency", "sse", "taxii", "footprint", "demo")
+NAMES = (
+    "severity",
+    "follow",
+    "latency",
+    "sse",
+    "taxii",
+    "footprint",
+    "demo",
+    "recall",
+    "falsepositives",
+    "check_local",
+    "regional",
+    "tokenindex",
+    "evaluation",
+    "insider",
+)
 
 
 def main() -> int:
@@ -32,6 +47,7 @@ def main() -> int:
         save(name, measured)
         rows += measured
     page.write(NAMES)
+    plot.write()
     if options.json:
         for row in rows:
             print(json.dumps(asdict(row) | {"reached": row.reached}, ensure_ascii=False))

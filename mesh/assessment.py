@@ -8,11 +8,12 @@ stays with it; the entries before and after are assessed all the same.
     DEFERRED  it can't be judged yet: its body was not handed over, or it is of a kind or under a
               version of the constraints that this node does not know; look again later
     LAPSED    a true entry without live content: expired, or its body was lawfully erased
-    ACCEPTED  it holds; for a signal only once its severity proof does too
+    ACCEPTED  it holds; for a signal only once its proofs do too
 
-Three things can't be decided from the entry alone and are left to `settle`: the severity proofs,
-which are verified in batches by the caller, whether an entry stands twice in the log, and whether
-what a retraction withdraws stands before it.
+Three things can't be decided from the entry alone and are left to `settle`: signals' proofs, which
+are verified in batches by the caller (`mesh.claims`), whether an entry stands twice in the log, and
+whether what a retraction withdraws stands before it. What a sighting or a promotion refers to
+stands in other logs; both are accepted by themselves, and counted by whoever has those logs too.
 
 Certification (a quorum of cosignatures over a checkpoint that covers the entry) will be a fact
 about an accepted entry, not a fifth outcome: it arrives later than the entry and is kept beside
@@ -24,6 +25,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from mesh.claims import Claim, claim_of
 from mesh.days import Day, format_day
 from mesh.entry import Envelope, Kind, check_body, check_dates, is_expired, open_entry
 from mesh.errors import (
@@ -38,16 +40,13 @@ from mesh.errors import (
 )
 from mesh.genesis import Mesh
 from mesh.member import MemberCard
+from mesh.promotion import PromotionBody, parse_promotion, verify_promotion
 from mesh.retraction import RetractionBody, parse_retraction
-from mesh.severity import statement_of
+from mesh.sighting import SightingBody, parse_sighting
 from mesh.signal import SignalBody, parse_signal
 from mesh.wire import ERASED, MISSING, BodyAnswer, Erased, Missing, Present
 from proofs.errors import ProofsError
 from proofs.merkle import leaf_hash
-from proofs.severity import Statement
-
-Claim = tuple[Statement, bytes]
-"""A severity proof and the statement that it must verify against."""
 
 MAX_REASON: Final = 300
 """Longest reason in characters: parts of it can come from a peer."""
@@ -98,9 +97,9 @@ one. Every other refusal is final.
 class Assessed:
     """One entry and what it is worth.
 
-    The content (`signal` or `retraction`) is there only while the outcome is ACCEPTED. `answer`
-    holds the body that is worth keeping: one that is not the entry's own is dropped (`Missing`),
-    and so is that of an expired entry (`Erased`).
+    The content (`signal`, `retraction`, `sighting` or `promotion`) is there only while the outcome
+    is ACCEPTED. `answer` holds the body that is worth keeping: one that is not the entry's own is
+    dropped (`Missing`), and so is that of an expired entry (`Erased`).
     """
 
     index: int
@@ -121,8 +120,11 @@ class Assessed:
     """What the entry says; None if it could not be read or trusted."""
     signal: SignalBody | None = None
     retraction: RetractionBody | None = None
+    sighting: SightingBody | None = None
+    promotion: PromotionBody | None = None
+    """Its evaluations are verified."""
     claim: Claim | None = None
-    """The severity proof that a signal stands or falls with; None once `settle` has decided."""
+    """The proofs that a signal stands or falls with; None once `settle` has decided."""
 
     @property
     def retryable(self) -> bool:
@@ -151,6 +153,8 @@ class Assessed:
             error=type(error).__name__,
             signal=None,
             retraction=None,
+            sighting=None,
+            promotion=None,
             claim=None,
         )
 
@@ -212,16 +216,21 @@ def _assess_body(
         match envelope.kind:
             case Kind.SIGNAL:
                 signal = parse_signal(body)
-                claim = statement_of(mesh, member.name, signal, salt), signal.severity.proof
-                return replace(read, signal=signal, claim=claim)
+                return replace(read, signal=signal, claim=claim_of(mesh, member.name, signal, salt))
             case Kind.RETRACTION:
                 return replace(read, retraction=parse_retraction(body))
+            case Kind.SIGHTING:
+                return replace(read, sighting=parse_sighting(body))
+            case Kind.PROMOTION:
+                promotion = parse_promotion(body)
+                verify_promotion(mesh, promotion)
+                return replace(read, promotion=promotion)
     except (MeshError, ProofsError) as error:
         return read.without_content(Outcome.REFUSED, error)
 
 
 def claims_of(assessed: Iterable[Assessed]) -> tuple[Claim, ...]:
-    """The severity proofs still to be verified, in the entries' order."""
+    """The signals' proofs still to be verified, in the entries' order."""
     return tuple(entry.claim for entry in assessed if entry.claim is not None)
 
 
@@ -235,8 +244,8 @@ def settle(
     """Decide what an entry alone could not: its proof, duplicates, and the targets of retractions.
 
     :param assessed: entries of one log, in the log's order.
-    :param verdicts: for each of `claims_of(assessed)` the error that its proof was refused with, or
-        None if it holds.
+    :param verdicts: for each of `claims_of(assessed)` the error that it was refused with, or None
+        if it holds.
     :param holds_signal: whether the log holds, before these entries, a signal with this id that was
         not refused for good (see `Assessed.holds_signal`).
     :param holds_entry: whether the log holds, before these entries, an entry with this id, whatever
@@ -245,7 +254,7 @@ def settle(
     """
     if len(verdicts) != len(claims_of(assessed)):
         raise VerdictCountError(
-            f"{len(verdicts)} verdicts for {len(claims_of(assessed))} severity proofs"
+            f"{len(verdicts)} verdicts for the proofs of {len(claims_of(assessed))} signals"
         )
     remaining = iter(verdicts)
     seen: set[str] = set()

@@ -1,4 +1,5 @@
-"""The shared constraints: who is a member, what severity weighs, how large and old things may be.
+"""The shared constraints: who is a member, who evaluates, what severity weighs, when a text
+matches, how large and old things may be.
 
 Every member computes with the same numbers, so each is part of a version that all of them agreed
 on; each has a floor or a ceiling that no vote can lift. Quorum and fault bound follow from the
@@ -13,6 +14,7 @@ from typing import Annotated, ClassVar, Final, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from mesh import strictjson
+from mesh.committee import Committee, CommitteeError
 from mesh.errors import MeshError
 from mesh.member import MemberCard
 from mesh.model import Digest, Model
@@ -25,6 +27,14 @@ MAX_MEMBERS: Final = 100
 MAX_MESH_NAME: Final = 100
 MIN_BODY_BYTES: Final = 8_192
 """Floor of `max_body_bytes`: room for the largest signal, and for what later kinds add."""
+MAX_TOKENS: Final = 32
+"""Most tokens that one signal holds, and most elements that are evaluated at once."""
+DEFAULT_EVALUATION_BUDGET: Final = 65_536
+MIN_EVALUATION_BUDGET: Final = MAX_TOKENS
+"""Floor of `evaluation_budget`: one signal a day can be made."""
+MAX_EVALUATION_BUDGET: Final = 10_000_000
+"""Ceiling of `evaluation_budget`: it is also how many guesses an insider has a day."""
+MAX_SHADOW_SECONDS: Final = 30 * 86_400
 
 BAND_NAMES: Final = ("low", "moderate", "high", "critical")
 """Names of the severity bands, levels 1 to 4."""
@@ -51,6 +61,10 @@ class BandsError(ConstraintsError):
 
 class RubricRuleError(ConstraintsError):
     """A rubric that the severity proof has no room for, or that names a component twice."""
+
+
+class ForeignSeatError(ConstraintsError, CommitteeError):
+    """A seat of the committee is held by nobody of the members: who would be answerable?"""
 
 
 class UnknownMemberError(MeshError):
@@ -157,6 +171,28 @@ DEFAULT_BANDS: Final = (
 """Bands over totals of 0 to 100."""
 
 
+class MatchingRule(Model):
+    """When a text matches what others published. All counts are within one chunk of a text."""
+
+    format_error: ClassVar[type[MeshError]] = ConstraintsFormatError
+
+    escalate_tokens: Annotated[int, Field(ge=2, le=MAX_TOKENS)] = 2
+    """Known tokens from which on a person should look."""
+    block_tokens: Annotated[int, Field(ge=4, le=MAX_TOKENS)] = 4
+    """Tokens with enough sources from which on a text may be blocked."""
+    block_sources: Annotated[int, Field(ge=3, le=MAX_MEMBERS)] = 3
+    """Independent sources that each of those tokens needs; `Constraints.block_sources` may be
+    more."""
+    shadow_seconds: Annotated[int, Field(ge=0, le=MAX_SHADOW_SECONDS)] = 3_600
+    """How long after it came in a signal is no source for a block yet."""
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.block_tokens < self.escalate_tokens:
+            raise ConstraintsFormatError("block_tokens is under escalate_tokens")
+        return self
+
+
 class Constraints(Model):
     """One version of the shared rules. Members are kept sorted by name."""
 
@@ -186,8 +222,17 @@ class Constraints(Model):
     """How many days ahead of the reader's day an entry may be dated."""
     max_body_bytes: Annotated[int, Field(ge=MIN_BODY_BYTES, le=strictjson.MAX_BYTES)] = 32_768
     """Longest body in bytes."""
-    fingerprint_key_digest: Digest
-    """SHA-256 of the interim shared fingerprint key, which founders hand over out of band."""
+    committee: Committee
+    """Members who share the evaluation key."""
+    selection_key_digest: Digest
+    """Digest of the key that selects a text's windows; the key generation hands it to founders."""
+    matching: MatchingRule = MatchingRule()
+    evaluation_budget: Annotated[int, Field(ge=MIN_EVALUATION_BUDGET, le=MAX_EVALUATION_BUDGET)] = (
+        DEFAULT_EVALUATION_BUDGET
+    )
+    """How many elements a member may have evaluated by each seat of the committee, per day."""
+    benign_digest: Digest | None = None
+    """SHA-256 of the benign corpus, whose windows are never matched; None if there is none."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -197,6 +242,7 @@ class Constraints(Model):
             raise ConstraintsFormatError("default_expiry_days is over max_expiry_days")
         self._check_bands()
         self._check_members()
+        self._check_committee()
         return self
 
     def _check_bands(self) -> None:
@@ -220,6 +266,7 @@ class Constraints(Model):
                 ("key", card.identity),
                 ("key", card.log),
                 ("key", card.witness),
+                ("sealing key", card.sealing),
                 ("endpoint", card.endpoint),
                 ("certificate", card.certificate),
                 ("transport pin", card.transport_pin),
@@ -230,6 +277,14 @@ class Constraints(Model):
                     )
                 holders[unique] = card.name
 
+    def _check_committee(self) -> None:
+        names = {card.name for card in self.members}
+        for seat in self.committee.seats:
+            if seat.member not in names:
+                raise ForeignSeatError(
+                    f"seat {seat.index} of the committee is held by {seat.member}, no member"
+                )
+
     @property
     def quorum(self) -> int:
         """How many members make a quorum."""
@@ -239,6 +294,14 @@ class Constraints(Model):
     def max_faulty(self) -> int:
         """How many members may be faulty."""
         return max_faulty(len(self.members))
+
+    @property
+    def block_sources(self) -> int:
+        """How many independent sources a token needs before it counts for a block.
+
+        One more than may be faulty, whatever was chosen: faulty members alone block nothing.
+        """
+        return max(self.matching.block_sources, self.max_faulty + 1)
 
     @property
     def trial(self) -> bool:

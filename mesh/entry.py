@@ -49,6 +49,8 @@ class Kind(StrEnum):
 
     SIGNAL = "signal"
     RETRACTION = "retraction"
+    SIGHTING = "sighting"
+    PROMOTION = "promotion"
 
 
 _KINDS: Final = {PREFIX + kind.value: kind for kind in Kind}
@@ -133,6 +135,11 @@ def open_entry(note: bytes, member: MemberCard, mesh: Mesh) -> Envelope:
     if document_text(kind, envelope.to_json()) != text:
         raise EntryFormatError("an entry is written in its canonical encoding")
     return envelope
+
+
+def claims_kind(note: bytes, kind: Kind) -> bool:
+    """Whether an entry says that it is of this kind. Nothing of it is verified."""
+    return note.startswith(f"{PREFIX}{kind}\n".encode())
 
 
 def entry_id(note: bytes) -> str:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from mesh.assessment import Assessed, Claim
+from mesh.assessment import Assessed
+from mesh.claims import Claim
 from mesh.errors import MeshError
 from mesh.evidence import Evidence
 from proofs.merkle import Frontier, NodeAddress

@@ -1,9 +1,10 @@
 """Member cards: who an organization is, which keys act for it, where it is reached.
 
-A card is signed by each of the keys that it names, under the member's name. That proves possession:
-nobody can enter another's log key or witness key in a card of their own. Possession of the
-certificate's key is proven in every TLS handshake; X.509 itself is not read here, so whoever
-loads a card compares `transport_pin` with the certificate.
+A card is signed by each of the signing keys that it names, under the member's name. That proves
+possession: nobody can enter another's log key or witness key in a card of their own. The sealing
+key can't sign; a Schnorr proof in the card, bound to name and identity key, shows its possession.
+Possession of the certificate's key is proven in every TLS handshake; X.509 itself is not read here,
+so whoever loads a card compares `transport_pin` with the certificate.
 """
 
 from functools import cached_property
@@ -15,7 +16,9 @@ from mesh.document import document_text, read_document
 from mesh.errors import MeshError
 from mesh.model import Base64Bytes, Digest, Model
 from mesh.names import check_control_group, check_host, check_name
+from proofs.holder import HOLDER_PROOF_BYTES, HolderProofError, verify_holding
 from proofs.note import Signer, UnsignedNoteError, VerifierKey, open_note, parse_note, sign_note
+from proofs.ristretto import Element, InvalidElementError, decode_element
 
 CARD_KIND: Final = "member-card"
 """Kind of the note that a member card is."""
@@ -30,6 +33,7 @@ ED25519: Final = 0x01
 """Signature type of identity, log and witness keys in signed notes (C2SP signed-note)."""
 
 _MESH_ID_PREFIX = 16
+_SEALING_LABEL = b"signal-mesh/v1/sealing key\n"
 
 
 class CardError(MeshError):
@@ -41,16 +45,25 @@ class CardFormatError(CardError):
 
 
 class CardSignatureError(CardError):
-    """A card lacks the signature of one of its own keys: possession of that key is not proven."""
+    """A card lacks the signature of one of its own keys, or its sealing key's proof is false:
+    possession of that key is not proven."""
 
 
 class CardKeyError(CardError):
-    """A card uses one key for two roles, or is signed with keys that it does not name."""
+    """A card uses one key for two roles, or its sealing key is no key at all."""
 
 
 def log_origin(name: str, mesh_id: str) -> str:
     """The origin of a member's log, which is also the name that its log key signs under."""
     return f"{name}/{mesh_id[:_MESH_ID_PREFIX]}"
+
+
+def sealing_possession_context(name: str, identity_hex: str) -> bytes:
+    """What a card's sealing proof is made for: `proofs.holder.prove_holding` of the sealing key.
+
+    :param identity_hex: the card's identity key, hex.
+    """
+    return _SEALING_LABEL + name.encode() + b"\n" + bytes.fromhex(identity_hex)
 
 
 class MemberCard(Model):
@@ -72,6 +85,12 @@ class MemberCard(Model):
     """Ed25519 public key that signs checkpoints of this member's log."""
     witness: Digest
     """Ed25519 public key that cosigns peers' checkpoints."""
+    sealing: Digest
+    """ristretto255 public key that key shares are sealed to."""
+    sealing_proof: Annotated[
+        Base64Bytes, Field(min_length=HOLDER_PROOF_BYTES, max_length=HOLDER_PROOF_BYTES)
+    ]
+    """Proof of possession of the sealing key, made for `sealing_possession_context`."""
     certificate: Annotated[Base64Bytes, Field(min_length=1, max_length=MAX_CERTIFICATE)]
     """X.509 certificate of the TLS endpoint, DER."""
     transport_pin: Digest
@@ -81,7 +100,13 @@ class MemberCard(Model):
     def _one_key_per_role(self) -> Self:
         if len({self.identity, self.log, self.witness}) != 3:
             raise CardKeyError("a card needs three different keys: identity, log and witness")
+        _sealing_element(self)
         return self
+
+    @cached_property
+    def sealing_element(self) -> Element:
+        """Seals key shares to the member."""
+        return _sealing_element(self)
 
     @cached_property
     def identity_key(self) -> VerifierKey:
@@ -104,9 +129,11 @@ class MemberCard(Model):
 
 
 def sign_card(card: MemberCard, *, identity: Signer, log: Signer, witness: Signer) -> bytes:
-    """Sign a card with all three of its keys, each under the member's name.
+    """Sign a card with all three of its signing keys, each under the member's name. The proof for
+    its sealing key stands in the card already.
 
-    :raises CardSignatureError: a signer's name or key is not the card's.
+    :raises CardSignatureError: a signer's name or key is not the card's, or the sealing key's proof
+        is false.
     """
     note = sign_note(document_text(CARD_KIND, card.to_json()), (identity, log, witness))
     _check_possession(card, note)
@@ -114,7 +141,8 @@ def sign_card(card: MemberCard, *, identity: Signer, log: Signer, witness: Signe
 
 
 def open_card(note: bytes) -> MemberCard:
-    """Read a card and verify that each of the keys that it names signed it.
+    """Read a card and verify that each of the signing keys that it names signed it, and the sealing
+    key's proof.
 
     The keys stand in the text, so the text is parsed (strictly, within a small limit) before the
     signatures can be checked; nothing of it is returned before they are.
@@ -157,3 +185,18 @@ def _check_possession(card: MemberCard, note: bytes) -> None:
             )
     if opened.unverified:
         raise CardSignatureError(f"the card of {card.name} carries signatures of other keys")
+    context = sealing_possession_context(card.name, card.identity)
+    try:
+        verify_holding([card.sealing_element], context, card.sealing_proof)
+    except HolderProofError:
+        raise CardSignatureError(
+            f"the card of {card.name} does not prove that it holds its own sealing key; "
+            "ask the member for a card that orgnode init made"
+        ) from None
+
+
+def _sealing_element(card: MemberCard) -> Element:
+    try:
+        return decode_element(bytes.fromhex(card.sealing))
+    except InvalidElementError as error:
+        raise CardKeyError(f"the sealing key of {card.name} is unusable: {error}") from None

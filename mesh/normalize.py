@@ -9,6 +9,8 @@ not know them as letters and drops them.)
 
 import re
 import unicodedata
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Final
 
 from mesh.confusables import CONFUSABLES
@@ -27,6 +29,11 @@ _LEET: Final = str.maketrans("01l!|34@5$7", "oiiiieaasst")
 _OTHER_DIGIT: Final = re.compile(r"(?![0-9])\d")
 _PIECE: Final = 256
 """Characters decomposed at a time."""
+_KNOWN: Final = 0x10000
+"""Characters of which the folding is kept."""
+_JOINING: Final = "".join(map(chr, (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))))
+"""The letters that composition joins to the one before: Hangul vowels and final consonants."""
+_COMPOSING: Final = re.compile(f"[{_JOINING}]+")
 
 
 def normalize(text: str) -> str:
@@ -37,10 +44,68 @@ def normalize(text: str) -> str:
     letters; then everything but letters and digits is dropped, spaces, zero-width and direction
     marks with it. What is left is composed again (NFC). Normalizing twice changes nothing.
     """
+    return _compose(_fold(text))
+
+
+def normalize_spans(
+    text: str, spans: Sequence[tuple[int, int]]
+) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Normalize a text and say where parts of it have gone.
+
+    :param spans: parts [start, end) of the text, ascending, that do not overlap.
+    :returns: `normalize(text)`, and for each part the part of the result that came from it, maybe
+        empty. A Hangul syllable that a part shares with its surroundings counts to the part.
+    """
+    edges = [0, *(edge for span in spans for edge in span), len(text)]
+    # Folding goes character by character, so the pieces give what the whole would; composing does
+    # not, but looks only at the letters of `_JOINING`.
+    pieces = [_fold(text[a:b]) for a, b in pairwise(edges)]
+    moved: list[list[str]] = [[] for _ in pieces]
+    last: int | None = None
+    for at, piece in enumerate(pieces):
+        joined = _COMPOSING.match(piece)
+        begin = 0
+        if joined and last is not None:
+            if at % 2 and not last % 2:
+                # The part begins inside a syllable, which is its own then.
+                before = "".join(moved[last])
+                cut = max(len(before.rstrip(_JOINING)) - 1, 0)
+                moved[last], moved[at] = [before[:cut]], [before[cut:]]
+            else:
+                moved[last].append(joined[0])
+                begin = joined.end()
+        moved[at].append(piece[begin:])
+        if begin < len(piece):
+            last = at
+    composed = [_compose("".join(parts)) for parts in moved]
+    ends = list(accumulate(map(len, composed)))
+    places = tuple((ends[i - 1], ends[i]) for i in range(1, len(composed), 2))
+    return "".join(composed), places
+
+
+def _fold(text: str) -> str:
     if not text.isascii():
-        text = _fold_unicode(text)
-    folded = "".join(filter(str.isalnum, text.casefold().translate(_LEET)))
+        return text.translate(_TABLE)
+    return "".join(filter(str.isalnum, text.casefold().translate(_LEET)))
+
+
+def _compose(folded: str) -> str:
     return folded if folded.isascii() else unicodedata.normalize("NFC", folded)
+
+
+class _Folding(dict[int, str]):
+    """What each character folds to, worked out when it is first met.
+
+    Nothing in folding looks at a neighbour: only marks change places when a text is decomposed, and
+    they are dropped.
+    """
+
+    def __missing__(self, code: int) -> str:
+        folded = _fold_unicode(chr(code)).casefold().translate(_LEET)
+        folded = "".join(filter(str.isalnum, folded))
+        if len(self) < _KNOWN:
+            self[code] = folded
+        return folded
 
 
 def _fold_unicode(text: str) -> str:
@@ -63,3 +128,6 @@ def _without_accents(text: str) -> str:
         for char in unicodedata.normalize("NFKD", piece)
         if not unicodedata.combining(char)
     )
+
+
+_TABLE: Final = _Folding()

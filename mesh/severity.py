@@ -1,7 +1,8 @@
-"""What a severity proof is bound to: the one place where its statement is put together.
+"""What a signal's two proofs are bound to: the one place where their statements are put together.
 
 The context ties a proof to one signal of one issuer. Each part is labelled, and label and part
-carry their lengths, so that no two different sets of parts have the same bytes.
+carry their lengths, so that no two different sets of parts have the same bytes. The severity proof
+and the holder proof have the same parts under different labels, so neither passes for the other.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from mesh.signal import SignalBody
 
 CONTEXT_LABEL: Final = b"signal-mesh/v1/severity"
-"""First part of every context."""
+"""First part of every severity proof's context."""
+
+HOLDER_LABEL: Final = b"signal-mesh/v1/holder"
+"""First part of every holder proof's context."""
 
 
 def rubric_of(constraints: Constraints) -> Rubric:
@@ -32,10 +36,11 @@ def severity_context(
     tokens: Sequence[str],
     threshold: int,
     salt: bytes,
+    label: bytes = CONTEXT_LABEL,
 ) -> bytes:
-    """The context that a severity proof is made and verified in.
+    """The context that a severity proof, or with `HOLDER_LABEL` a holder proof, is made in.
 
-        u16 length, "signal-mesh/v1/severity"
+        u16 length, the label
         then for each part:  u16 length, label · u16 length, part
 
     Parts in order: mesh (32 bytes), version (u64), rubric (32 bytes), issuer (its name), tokens
@@ -50,11 +55,16 @@ def severity_context(
         (b"threshold", threshold.to_bytes(8, "big")),
         (b"salt", salt),
     )
-    return _sized(CONTEXT_LABEL) + b"".join(_sized(label) + _sized(part) for label, part in parts)
+    return _sized(label) + b"".join(_sized(name) + _sized(part) for name, part in parts)
 
 
 def context_of(
-    mesh: Mesh, issuer: str, tokens: Sequence[str], threshold: int, salt: bytes
+    mesh: Mesh,
+    issuer: str,
+    tokens: Sequence[str],
+    threshold: int,
+    salt: bytes,
+    label: bytes = CONTEXT_LABEL,
 ) -> bytes:
     """The context for an issuer's signal in a mesh under its constraints in force."""
     return severity_context(
@@ -65,6 +75,7 @@ def context_of(
         tokens,
         threshold,
         salt,
+        label,
     )
 
 

@@ -1,37 +1,38 @@
 """Signals: what an organization publishes about an incident.
 
-A signal says what kind of attack was met, holds the tokens of its text, commits to the component
-scores and proves that their weighted total reaches the claimed band. The prompt, the scores and
-the blinding factors stay with the issuer.
+A signal says what kind of attack was met, holds the tokens of its text and proves that its issuer
+knows their scalars, commits to the component scores and proves that their weighted total reaches
+the claimed band. The prompt, the tokens' scalars, the scores and the blinding factors stay with the
+issuer.
 """
 
 from dataclasses import dataclass, field
 from hashlib import sha512
 from itertools import pairwise
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import AfterValidator, Field
 
 from mesh import strictjson
-from mesh.constraints import BAND_NAMES, Band
+from mesh.constraints import BAND_NAMES, MAX_TOKENS, Band
 from mesh.errors import BodyFormatError, BodyTooLargeError, MeshError, SaltLengthError
 from mesh.genesis import Mesh
 from mesh.model import Base64Bytes, Digest, Model
-from mesh.severity import context_of, rubric_of
+from mesh.severity import HOLDER_LABEL, context_of, rubric_of
 from mesh.taxonomy import check_barrier, check_category, check_technique
 from mesh.wire import SALT_BYTES
+from proofs.holder import HOLDER_PROOF_BYTES, prove_holding, token_of
 from proofs.pedersen import blinding_from_bytes
+from proofs.ristretto import Scalar
 from proofs.severity import (
     COMMITMENT_BYTES,
     PROOF_BYTES,
+    BelowThresholdError,
     ComponentRangeError,
     Rubric,
     commit_components,
     prove,
 )
-
-MAX_TOKENS: Final = 32
-"""Most tokens that one signal holds."""
 
 MIN_ENTROPY_BYTES: Final = 64
 """Fresh random bytes that making a signal needs."""
@@ -94,6 +95,10 @@ class SignalBody(Model):
         AfterValidator(_check_tokens),
     ]
     """Fingerprint: 32-byte tokens in hex, sorted, each once."""
+    holder: Annotated[
+        Base64Bytes, Field(min_length=HOLDER_PROOF_BYTES, max_length=HOLDER_PROOF_BYTES)
+    ]
+    """Proof that the issuer knows the scalars of all the tokens."""
     severity: SeverityClaim
     confidence: Annotated[int, Field(ge=0, le=100)]
     """How sure the issuer is that this was an attack, in percent."""
@@ -109,7 +114,7 @@ class SignalBody(Model):
 
 
 def parse_signal(body: bytes, max_bytes: int = strictjson.MAX_BYTES) -> SignalBody:
-    """Read a signal's body. The severity proof is verified apart, in batches.
+    """Read a signal's body. Its proofs are verified apart, see `mesh.claims`.
 
     :param max_bytes: longest body accepted, in bytes.
     :raises StrictJSONError: it is not strict JSON, or too long.
@@ -124,7 +129,8 @@ class SignalDraft:
 
     category: str
     technique: str
-    tokens: tuple[str, ...]
+    token_scalars: tuple[Scalar, ...] = field(repr=False)
+    """Secret scalars of the tokens, in any order."""
     components: tuple[int, ...] = field(repr=False)
     """Secret scores in the rubric's order."""
     confidence: int = 80
@@ -148,7 +154,8 @@ class ComposedSignal:
 def compose_signal(
     mesh: Mesh, issuer: str, draft: SignalDraft, salt: bytes, entropy: bytes
 ) -> ComposedSignal:
-    """Commit to the components and prove the band. Pure, so that it can run in another process.
+    """Commit to the components, prove the band, and prove that the tokens' scalars are known. Pure,
+    so that it can run in another process.
 
     :param salt: 32 fresh random bytes, the ones that the entry's body digest covers.
     :param entropy: at least 64 fresh random bytes.
@@ -158,18 +165,57 @@ def compose_signal(
     :raises UnknownMemberError: the issuer is not a member.
     :raises UnknownBandError: there is no such band.
     :raises BodyError: category, technique, tokens, confidence or barrier are not a signal's.
+    :raises ZeroScalarError: a token's scalar is zero.
     :raises SignalEntropyError: too little entropy.
     """
-    mesh.member(issuer)
     if len(salt) != SALT_BYTES:
         raise SaltLengthError(f"a salt is {SALT_BYTES} bytes, not {len(salt)}")
     if len(entropy) < MIN_ENTROPY_BYTES:
         raise SignalEntropyError(f"hand in at least {MIN_ENTROPY_BYTES} fresh random bytes")
+    # Sorted as the tokens will stand, each once: a proof is about tokens in an order.
+    scalars = dict(sorted((token_of(x).hex(), x) for x in draft.token_scalars))
+    tokens = tuple(scalars)
+    # Everything but the proofs is checked before the costly part.
+    rubric, components, band, fields = _checked_draft(mesh, issuer, draft, tokens)
+
+    context = context_of(mesh, issuer, tokens, band.threshold, salt)
+    seed = _seed(entropy, components, context)
+    blindings = tuple(blinding_from_bytes(_stream(seed, i)) for i in range(_COMPONENTS))
+    commitments = commit_components(components, blindings)
+    proof = prove(
+        rubric, band.threshold, components, blindings, context, _stream(seed, _COMPONENTS)
+    )
+    claim = SeverityClaim(band=band.level, commitments=commitments, proof=proof)
+    holder = prove_holding(
+        tuple(scalars.values()),
+        context_of(mesh, issuer, tokens, band.threshold, salt, HOLDER_LABEL),
+        _stream(seed, _COMPONENTS + 1),
+    )
+    body = SignalBody.parse({**fields, "severity": claim, "holder": holder}).encode()
+    if len(body) > mesh.constraints.max_body_bytes:
+        raise BodyTooLargeError(f"the signal is over {mesh.constraints.max_body_bytes} bytes")
+    return ComposedSignal(body, blindings, band)
+
+
+def check_draft(mesh: Mesh, issuer: str, draft: SignalDraft) -> None:
+    """Check all of a draft but its tokens, before the committee is asked for them.
+
+    :raises MeshError, ProofsError: as `compose_signal`.
+    """
+    _checked_draft(mesh, issuer, draft, (bytes(32).hex(),))
+
+
+def _checked_draft(
+    mesh: Mesh, issuer: str, draft: SignalDraft, tokens: tuple[str, ...]
+) -> tuple[Rubric, tuple[int, ...], Band, dict[str, Any]]:
+    mesh.member(issuer)
     rubric = rubric_of(mesh.constraints)
     components = _checked_components(rubric, draft.components)
     band = _band(mesh, rubric, components, draft.band)
-    tokens = tuple(sorted(set(draft.tokens)))
-    # Everything but the proof is checked before the costly part.
+    if rubric.total(components) < band.threshold:
+        raise BelowThresholdError(
+            "the weighted total of the components is below the threshold; claim a lower band"
+        )
     fields = {
         "category": draft.category,
         "technique": draft.technique,
@@ -183,20 +229,8 @@ def compose_signal(
         commitments=(bytes(COMMITMENT_BYTES),) * _COMPONENTS,
         proof=bytes(PROOF_BYTES),
     )
-    SignalBody.parse({**fields, "severity": blank})
-
-    context = context_of(mesh, issuer, tokens, band.threshold, salt)
-    seed = _seed(entropy, components, context)
-    blindings = tuple(blinding_from_bytes(_stream(seed, i)) for i in range(_COMPONENTS))
-    commitments = commit_components(components, blindings)
-    proof = prove(
-        rubric, band.threshold, components, blindings, context, _stream(seed, _COMPONENTS)
-    )
-    claim = SeverityClaim(band=band.level, commitments=commitments, proof=proof)
-    body = SignalBody.parse({**fields, "severity": claim}).encode()
-    if len(body) > mesh.constraints.max_body_bytes:
-        raise BodyTooLargeError(f"the signal is over {mesh.constraints.max_body_bytes} bytes")
-    return ComposedSignal(body, blindings, band)
+    SignalBody.parse({**fields, "severity": blank, "holder": bytes(HOLDER_PROOF_BYTES)})
+    return rubric, components, band, fields
 
 
 def _checked_components(rubric: Rubric, components: tuple[int, ...]) -> tuple[int, ...]:

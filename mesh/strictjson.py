@@ -76,7 +76,7 @@ def loads(data: bytes, *, max_bytes: int = MAX_BYTES, max_depth: int = MAX_DEPTH
         raise JSONSizeError(f"{len(data)} bytes of JSON; at most {max_bytes} are accepted")
     if data.startswith(_BOM):
         raise JSONEncodingError("remove the byte order mark")
-    _check_depth(data, max_depth)
+    check_depth(data, max_depth)
     try:
         text = data.decode("utf-8", "strict")
     except UnicodeDecodeError as error:
@@ -105,7 +105,11 @@ def dumps(value: Any) -> bytes:
         raise JSONEncodingError("a string holds a lone surrogate") from None
 
 
-def _check_depth(data: bytes, max_depth: int) -> None:
+def check_depth(data: bytes, max_depth: int) -> None:
+    """Count the nesting of JSON text before it is parsed: a parser's stack can overflow.
+
+    :raises JSONDepthError: arrays and objects nest deeper than allowed.
+    """
     # Almost every document has fewer brackets in all than the limit allows nested.
     if data.count(b"{") + data.count(b"[") <= max_depth:
         return

@@ -6,11 +6,13 @@ What `orgnode verify` runs: nothing is taken from a database, nothing from the i
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mesh.claims import claim_of, verify_holder
 from mesh.days import Day, format_day
 from mesh.entry import Kind, check_body, entry_id, open_entry
 from mesh.genesis import Mesh
+from mesh.promotion import parse_promotion, verify_promotion
 from mesh.retraction import parse_retraction
-from mesh.severity import statement_of
+from mesh.sighting import Verdict, parse_sighting
 from mesh.signal import parse_signal
 from proofs.checkpoint import open_checkpoint
 from proofs.merkle import leaf_hash, verify_inclusion
@@ -70,23 +72,69 @@ def verify_published(
     check_body(envelope, salt, body, mesh.constraints)
     steps.append(Step("body", f"{len(body)} bytes match the signed digest"))
 
-    if envelope.kind is Kind.RETRACTION:
-        retraction = parse_retraction(body, mesh.constraints.max_body_bytes)
-        steps.append(Step("retraction", f"withdraws {retraction.target}: {retraction.reason}"))
-        return steps
+    match envelope.kind:
+        case Kind.SIGNAL:
+            return steps + _signal_steps(mesh, issuer, salt, body)
+        case Kind.RETRACTION:
+            return [*steps, _retraction_step(mesh, body)]
+        case Kind.SIGHTING:
+            return [*steps, _sighting_step(mesh, body)]
+        case Kind.PROMOTION:
+            return steps + _promotion_steps(mesh, body)
 
+
+def _signal_steps(mesh: Mesh, issuer: str, salt: bytes, body: bytes) -> list[Step]:
     signal = parse_signal(body, mesh.constraints.max_body_bytes)
-    steps.append(
-        Step("signal", f"{signal.category}, {signal.technique}, {len(signal.tokens)} token(s)")
-    )
+    claim = claim_of(mesh, issuer, signal, salt)
+    count = len(signal.tokens)
+    steps = [Step("signal", f"{signal.category}, {signal.technique}, {count} token(s)")]
 
-    verify(statement_of(mesh, issuer, signal, salt), signal.severity.proof)
+    verify_holder(claim)
+    steps.append(Step("tokens", f"{issuer} knew the scalars of all {count}: no copy of another's"))
+
+    verify(claim.statement, claim.proof)
     band = mesh.constraints.band(signal.severity.band)
     steps.append(
         Step(
             "severity",
             f"the committed scores follow the rubric and reach {band.name} (≥ {band.threshold}); "
             "whether they were honest no proof can show",
+        )
+    )
+    return steps
+
+
+def _retraction_step(mesh: Mesh, body: bytes) -> Step:
+    retraction = parse_retraction(body, mesh.constraints.max_body_bytes)
+    return Step("retraction", f"withdraws {retraction.target}: {retraction.reason}")
+
+
+def _sighting_step(mesh: Mesh, body: bytes) -> Step:
+    sighting = parse_sighting(body, mesh.constraints.max_body_bytes)
+    does = {Verdict.CONFIRM: "confirms", Verdict.DENY: "denies"}[sighting.verdict]
+    return Step(
+        "sighting", f"{does} {sighting.target}; it counts if that is another organization's signal"
+    )
+
+
+def _promotion_steps(mesh: Mesh, body: bytes) -> list[Step]:
+    promotion = parse_promotion(body, mesh.constraints.max_body_bytes)
+    sources = {source for window in promotion.windows for source in window.sources}
+    steps = [
+        Step(
+            "promotion",
+            f"{len(promotion.windows)} window(s), for which {len(sources)} signal(s) are named",
+        )
+    ]
+
+    verify_promotion(mesh, promotion)
+    committee = mesh.constraints.committee
+    held = [committee.seat(evaluation.seat) for evaluation in promotion.evaluations]
+    steps.append(
+        Step(
+            "evaluations",
+            f"{', '.join(seat.member for seat in held if seat)} evaluated each window, "
+            "and the tokens follow from it; whether the signals suffice is not shown by it",
         )
     )
     return steps

@@ -3,6 +3,8 @@
     async with NodeClient("http://127.0.0.1:8460", token) as node:
         published = await node.report(text=..., components={...}, category="ncr",
                                       technique="AML.T0054")
+        if (await node.check(prompt, route="chat")).answer in ("block", "deny"):
+            ...
         async for event in node.feed(min_band="high"):
             ...
 
@@ -35,6 +37,8 @@ from orgnode.api.calls import (
     encode,
     unexpected,
 )
+from orgnode.api.check_models import CheckAnswer, PolicyAnswer, SightingAnswer
+from orgnode.api.committee_models import CommitteeAnswer
 from orgnode.api.eventstream import ServerEvent
 from orgnode.api.models import (
     BatchAnswer,
@@ -179,6 +183,34 @@ class NodeClient:
         path = f"v1/signals/{_segment(signal)}/retract"
         return await self._open.post(path, encode({"reason": reason}), RetractAnswer)
 
+    # --- checks
+
+    async def check(
+        self,
+        text: str,
+        *,
+        route: str | None = None,
+        tenant: str | None = None,
+        risk: float | None = None,
+    ) -> CheckAnswer:
+        """Ask whether a text is a known attack, and what this node's policy makes of it.
+
+        `risk` is the caller's own suspicion, 0 to 1; from 0.3 on the mesh's committee is asked.
+        That the mesh can't verify is an answer (`verified` is False), not an error.
+        """
+        given = {"text": text, "route": route, "tenant": tenant, "risk": risk}
+        asked = {name: value for name, value in given.items() if value is not None}
+        return await self._open.post("v1/check", encode(asked), CheckAnswer)
+
+    async def policy(self) -> PolicyAnswer:
+        """Return the rules that this node's operator set for checks."""
+        return await self._open.get("v1/policy", PolicyAnswer)
+
+    async def sight(self, signal: str, verdict: str) -> SightingAnswer:
+        """Publish a person's judgement of another organization's signal: `confirm` or `deny`."""
+        path = f"v1/signals/{_segment(signal)}/sighting"
+        return await self._open.post(path, encode({"verdict": verdict}), SightingAnswer)
+
     # --- reading
 
     async def signals(
@@ -243,6 +275,10 @@ class NodeClient:
     async def peers(self) -> list[PeerAnswer]:
         """Return how the node stands with every other member."""
         return (await self._open.get("v1/peers", PeersAnswer)).peers
+
+    async def committee(self) -> CommitteeAnswer:
+        """Return the seats of the committee; each of them is asked for its counts."""
+        return await self._open.get("v1/committee", CommitteeAnswer)
 
     async def status(self) -> StatusAnswer:
         """Return what the node is, holds and does."""

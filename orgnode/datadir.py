@@ -4,7 +4,11 @@
     DIR/keys/             private keys (0700, files 0600)
     DIR/card.note         this member's signed card
     DIR/genesis.note      the mesh's signed genesis
-    DIR/fingerprint.key   the mesh's shared fingerprint key (0600)
+    DIR/proposal.txt      the proposal of the key generation that the genesis came from
+    DIR/transcript        the key generation that the genesis names by digest
+    DIR/benign.jsonl      the mesh's benign corpus, if the genesis names one
+    DIR/selection.key     the mesh's shared selection key (0600)
+    DIR/founding/         this node's own part in key generations, before it joins
     DIR/token             bearer token of the local API (0600)
     DIR/node.db           the store
     DIR/lock              held by the running node
@@ -26,6 +30,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from orgnode.errors import (
@@ -33,15 +38,16 @@ from orgnode.errors import (
     DataDirInUseError,
     DataDirMissingError,
     DataDirNotWritableError,
+    ForeignCorpusError,
+    MissingFileError,
     SecretFormatError,
 )
-from orgnode.files import PRIVATE_FILE, read_file, write_file
+from orgnode.files import PRIVATE_DIRECTORY, PRIVATE_FILE, read_file, write_file
 
-__all__ = ["FINGERPRINT_KEY_BYTES", "DataDir", "RunInfo", "read_file", "write_file"]
+__all__ = ["SELECTION_KEY_BYTES", "DataDir", "RunInfo", "read_file", "write_file"]
 
-FINGERPRINT_KEY_BYTES = 32
+SELECTION_KEY_BYTES = 32
 
-_PRIVATE_DIR = 0o700
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
 
 
@@ -72,6 +78,11 @@ class DataDir:
         return self.path / "keys"
 
     @property
+    def share(self) -> Path:
+        """This member's share of the mesh's evaluation key, secret; only with a committee seat."""
+        return self.keys / "share.json"
+
+    @property
     def card(self) -> Path:
         """This member's card, a signed note."""
         return self.path / "card.note"
@@ -82,9 +93,29 @@ class DataDir:
         return self.path / "genesis.note"
 
     @property
-    def fingerprint_key(self) -> Path:
-        """The mesh's shared fingerprint key, hex, secret."""
-        return self.path / "fingerprint.key"
+    def proposal(self) -> Path:
+        """The proposal of the key generation, public."""
+        return self.path / "proposal.txt"
+
+    @property
+    def transcript(self) -> Path:
+        """The key generation whose digest stands in the genesis, public."""
+        return self.path / "transcript"
+
+    @property
+    def benign(self) -> Path:
+        """The mesh's benign corpus, JSONL, public."""
+        return self.path / "benign.jsonl"
+
+    @property
+    def selection_key(self) -> Path:
+        """The mesh's shared selection key, hex, secret."""
+        return self.path / "selection.key"
+
+    @property
+    def founding(self) -> Path:
+        """What this node said in key generations: it never says anything else a second time."""
+        return self.path / "founding"
 
     @property
     def token(self) -> Path:
@@ -118,10 +149,10 @@ class DataDir:
                 hint="choose another --data-dir, or remove this one if you are sure",
             )
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=_PRIVATE_DIR)
-            self.keys.mkdir(exist_ok=True, mode=_PRIVATE_DIR)
+            self.path.mkdir(parents=True, exist_ok=True, mode=PRIVATE_DIRECTORY)
+            self.keys.mkdir(exist_ok=True, mode=PRIVATE_DIRECTORY)
             self.keys.chmod(
-                _PRIVATE_DIR
+                PRIVATE_DIRECTORY
             )  # mkdir's mode is cut by the umask and skipped if it exists
         except OSError as error:
             raise self._not_writable(error) from error
@@ -209,27 +240,52 @@ class DataDir:
             )
         return text
 
-    def write_fingerprint_key(self, key: bytes) -> None:
-        """Store the mesh's shared fingerprint key (32 bytes)."""
-        if len(key) != FINGERPRINT_KEY_BYTES:
+    def write_selection_key(self, key: bytes) -> None:
+        """Store the mesh's shared selection key (32 bytes)."""
+        if len(key) != SELECTION_KEY_BYTES:
             raise SecretFormatError(
-                f"a fingerprint key is {FINGERPRINT_KEY_BYTES} bytes, this one is {len(key)}",
-                hint="ask a founder of the mesh for the key file",
+                f"a selection key is {SELECTION_KEY_BYTES} bytes, this one is {len(key)}",
+                hint="join again: it follows from the transcript of the key generation",
             )
-        write_file(self.fingerprint_key, key.hex().encode() + b"\n", private=True)
+        write_file(self.selection_key, key.hex().encode() + b"\n", private=True)
 
-    def read_fingerprint_key(self) -> bytes:
-        """Return the mesh's shared fingerprint key (32 bytes).
+    def read_selection_key(self) -> bytes:
+        """Return the mesh's shared selection key (32 bytes).
 
         :raises MissingFileError, PermissionsTooOpenError, SecretFormatError: see there.
         """
-        text = read_file(self.fingerprint_key, private=True).decode("ascii", "replace").strip()
-        if re.fullmatch(rf"[0-9a-f]{{{2 * FINGERPRINT_KEY_BYTES}}}", text) is None:
+        hint = "join again (`orgnode genesis join`): it follows from the transcript and keys/"
+        try:
+            text = read_file(self.selection_key, private=True).decode("ascii", "replace").strip()
+        except MissingFileError as error:
+            raise MissingFileError(str(error), hint=hint) from error
+        if re.fullmatch(rf"[0-9a-f]{{{2 * SELECTION_KEY_BYTES}}}", text) is None:
             raise SecretFormatError(
-                f"{self.fingerprint_key} does not hold {2 * FINGERPRINT_KEY_BYTES} hex digits",
-                hint="ask a founder of the mesh for the key file",
+                f"{self.selection_key} does not hold {2 * SELECTION_KEY_BYTES} hex digits",
+                hint=hint,
             )
         return bytes.fromhex(text)
+
+    # --- the benign corpus
+
+    def read_benign(self, digest: str) -> bytes:
+        """Return the benign corpus that the constraints pin by its SHA-256, hex.
+
+        :raises MissingFileError: there is none here.
+        :raises ForeignCorpusError: it is another one.
+        """
+        try:
+            data = read_file(self.benign)
+        except MissingFileError as error:
+            raise MissingFileError(
+                str(error), hint=f"copy it from a founder; its SHA-256 is {digest}"
+            ) from error
+        if sha256(data).hexdigest() != digest:
+            raise ForeignCorpusError(
+                f"{self.benign} is not the benign corpus that the genesis names",
+                hint=f"copy it from a founder, unchanged; its SHA-256 is {digest}",
+            )
+        return data
 
     # --- the running node
 

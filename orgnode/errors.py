@@ -53,7 +53,15 @@ class PermissionsTooOpenError(DataDirError):
 
 
 class SecretFormatError(DataDirError):
-    """A file with a secret (token, fingerprint key) is empty or is not written as it should be."""
+    """A file with a secret (token, selection key) is empty or is not written as it should be."""
+
+
+class ForeignSelectionKeyError(DataDirError):
+    """The selection key is another mesh's: no token would match a peer's."""
+
+
+class ForeignCorpusError(DataDirError):
+    """The benign corpus is not the one that the constraints pin: this node would drop others."""
 
 
 # --- settings
@@ -96,6 +104,10 @@ class PassphraseNeededError(KeyStoreError):
 
 class WrongPassphraseError(KeyStoreError):
     """The passphrase does not open the keys."""
+
+
+class ForeignShareError(KeyStoreError):
+    """A committee share is not the one whose public half stands in the genesis."""
 
 
 class TransportError(OrgnodeError):

@@ -12,6 +12,9 @@ from orgnode.errors import DataDirNotWritableError, MissingFileError, Permission
 PRIVATE_FILE = 0o600
 """Mode of a file that only its owner may use."""
 
+PRIVATE_DIRECTORY = 0o700
+"""Mode of a directory that only its owner may use."""
+
 _PUBLIC_FILE = 0o644
 
 

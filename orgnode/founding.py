@@ -1,8 +1,10 @@
 """Setting up a node and founding a mesh: what `orgnode init` and `orgnode genesis` do.
 
     each organization      create_node          keys, settings, a signed card
-    one of them            draft                a genesis text from all cards, and a fingerprint key
-    each                   check_own_card, sign
+    one of them            ceremony.propose     who takes part in generating the mesh's keys
+    each, twice            ceremony.take_part   a deal, then a verdict on the others' deals
+    one of them            draft                a genesis text from all cards and the committee
+    each                   review, sign
     each                   install              all signatures are there: join
 
 Nothing here asks or prints; the command line shows, the test network does the same without people.
@@ -10,13 +12,15 @@ Nothing here asks or prints; the command line shows, the test network does the s
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 
-from mesh.constraints import Constraints
+from mesh.constraints import DEFAULT_EVALUATION_BUDGET, Constraints, MatchingRule
+from mesh.document import read_document
+from mesh.fingerprint import SelectionKey, corpus_digest, parse_corpus
 from mesh.genesis import (
     MAX_GENESIS,
     GenesisFormatError,
@@ -27,13 +31,31 @@ from mesh.genesis import (
     read_genesis,
     sign_genesis,
 )
-from mesh.member import MemberCard, open_card, sign_card
+from mesh.keygen import (
+    MAX_PROPOSAL,
+    KeyGeneration,
+    KeygenOutcome,
+    KeygenProposal,
+    from_transcript,
+    read_proposal,
+    transcript_digest,
+)
+from mesh.keygen.proposal import KEYGEN_KIND
+from mesh.member import MemberCard, open_card, sealing_possession_context, sign_card
 from mesh.names import check_host
+from orgnode.ceremony import BENIGN, PROPOSAL, TRANSCRIPT
 from orgnode.config import NodeConfig, write_config
-from orgnode.datadir import FINGERPRINT_KEY_BYTES, DataDir, read_file, write_file
-from orgnode.errors import MissingFileError, OrgnodeError, SecretFormatError
+from orgnode.datadir import DataDir, read_file, write_file
+from orgnode.errors import ForeignCorpusError, MissingFileError, OrgnodeError
 from orgnode.keystore import KeyStore
+from orgnode.share import write_share
 from orgnode.tls import check_certificates
+from proofs.holder import prove_holding
+from proofs.threshold.errors import DealerFaultError
+
+_SAME_DIRECTORY = (
+    "use proposal.txt, transcript and genesis.note from one and the same directory: --keygen DIR"
+)
 
 
 class FoundingError(OrgnodeError):
@@ -48,22 +70,20 @@ class AlreadyJoinedError(FoundingError):
     """This node has joined another mesh; a log belongs to one mesh for ever."""
 
 
-class FingerprintKeyMismatchError(FoundingError):
-    """The fingerprint key is not the one that the genesis commits to: no token would ever match."""
+class OtherTranscriptError(FoundingError):
+    """The key generation's transcript is not the one that the genesis names, or is not whole."""
+
+
+class WrongDealError(FoundingError):
+    """A dealer that counts dealt wrongly to this node, which has not complained."""
+
+
+class FoundingFilesError(FoundingError):
+    """A file that goes with a genesis is missing."""
 
 
 class EndpointError(FoundingError):
     """The host or port that peers shall reach this node at can't be an endpoint."""
-
-
-@dataclass(frozen=True)
-class Draft:
-    """A genesis that nobody has signed yet, and the secret that goes with it."""
-
-    text: str
-    fingerprint_key: bytes = field(repr=False)
-    """32 bytes, to be handed to the founders privately."""
-    constraints: Constraints
 
 
 def create_node(
@@ -99,6 +119,8 @@ def create_node(
         identity=keystore.identity.verifier_key.public.hex(),
         log=keystore.card_log.verifier_key.public.hex(),
         witness=keystore.witness.verifier_key.public.hex(),
+        sealing=keystore.sealing_public.hex(),
+        sealing_proof=_sealing_proof(keystore),
         certificate=keystore.certificate,
         transport_pin=keystore.transport_pin,
     )
@@ -111,24 +133,54 @@ def create_node(
     return card
 
 
-def draft(mesh_name: str, cards: Iterable[bytes]) -> Draft:
-    """Write the genesis text for the members whose signed cards are handed in, with a fresh key.
+def _sealing_proof(keystore: KeyStore) -> bytes:
+    identity = keystore.identity.verifier_key.public.hex()
+    context = sealing_possession_context(keystore.name, identity)
+    return prove_holding([keystore.sealing], context, os.urandom(64))
 
-    :raises MeshError, NoteError: a card does not hold, or the members don't make a mesh.
+
+@dataclass(frozen=True)
+class Rules:
+    """What the founders choose for themselves; everything else has its default."""
+
+    matching: MatchingRule = field(default_factory=MatchingRule)
+    evaluation_budget: int = DEFAULT_EVALUATION_BUDGET
+    benign: bytes | None = None
+    """The benign corpus, JSONL; None pins none."""
+
+
+@dataclass(frozen=True)
+class FoundingFiles:
+    """What goes with a genesis: all of it public, and named by it."""
+
+    proposal: bytes
+    transcript: bytes
+    benign: bytes | None = None
+
+
+def packaged_benign() -> bytes:
+    """The benign corpus that comes with this program."""
+    return resources.files("orgnode.data").joinpath("benign.jsonl").read_bytes()
+
+
+def draft(proposal: KeygenProposal, outcome: KeygenOutcome, rules: Rules) -> str:
+    """Write the genesis text for a key generation's outcome.
+
+    :raises MeshError, NoteError: the members, the rules or the corpus don't make a mesh.
     """
-    notes = list(cards)
-    key = os.urandom(FINGERPRINT_KEY_BYTES)
+    if rules.benign is not None:
+        parse_corpus(rules.benign)
     constraints = Constraints(
-        name=mesh_name,
-        members=tuple(open_card(note) for note in notes),
-        fingerprint_key_digest=fingerprint_digest(key),
+        name=proposal.name,
+        members=proposal.members,
+        committee=outcome.committee,
+        selection_key_digest=outcome.selection_key_digest,
+        matching=rules.matching,
+        evaluation_budget=rules.evaluation_budget,
+        benign_digest=None if rules.benign is None else corpus_digest(rules.benign),
     )
-    return Draft(draft_genesis(constraints, notes), key, constraints)
-
-
-def fingerprint_digest(key: bytes) -> str:
-    """What the genesis commits to: the SHA-256 of the fingerprint key, hex."""
-    return hashlib.sha256(key).hexdigest()
+    value = read_document(proposal.text, KEYGEN_KIND, max_bytes=MAX_PROPOSAL)
+    return draft_genesis(constraints, [card.encode() for card in value["cards"]])
 
 
 def read_given_file(path: Path, *, private: bool = False) -> bytes:
@@ -140,24 +192,6 @@ def read_given_file(path: Path, *, private: bool = False) -> bytes:
         return read_file(path, private=private)
     except MissingFileError as error:
         raise MissingFileError(str(error), hint="check the file's name and permissions") from error
-
-
-def read_fingerprint_key(path: Path) -> bytes:
-    """The mesh's fingerprint key from the file that a founder handed over.
-
-    :raises MissingFileError, PermissionsTooOpenError: the file can't be used.
-    :raises SecretFormatError: it does not hold 32 bytes in hex.
-    """
-    try:
-        key = bytes.fromhex(read_given_file(path, private=True).decode("ascii").strip())
-    except ValueError:
-        key = b""
-    if len(key) != FINGERPRINT_KEY_BYTES:
-        raise SecretFormatError(
-            f"{path} does not hold {2 * FINGERPRINT_KEY_BYTES} hex digits",
-            hint="ask whoever drafted the genesis for its fingerprint.key",
-        )
-    return key
 
 
 def read_genesis_file(path: Path) -> str | bytes:
@@ -195,33 +229,136 @@ def check_own_card(datadir: DataDir, constraints: Constraints) -> MemberCard:
     return own
 
 
-def sign(datadir: DataDir, genesis: str | bytes, keystore: KeyStore) -> bytes:
-    """Add this node's signature to a genesis that lists it with its own card.
+def read_founding_files(directory: Path) -> FoundingFiles:
+    """What goes with a genesis, from the directory of its key generation.
 
-    :raises NotInGenesisError, MeshError, NoteError: nothing was signed.
+    :raises FoundingFilesError: proposal or transcript are not there.
     """
-    check_own_card(datadir, read_genesis(genesis))
+    for name in (PROPOSAL, TRANSCRIPT):
+        if not (directory / name).exists():
+            raise FoundingFilesError(
+                f"there is no {name} in {directory}",
+                hint="name the directory of the key generation that this genesis came from: "
+                "--keygen DIR",
+            )
+    return FoundingFiles(
+        proposal=read_given_file(directory / PROPOSAL),
+        transcript=read_given_file(directory / TRANSCRIPT),
+        benign=read_given_file(directory / BENIGN) if (directory / BENIGN).exists() else None,
+    )
+
+
+def review(
+    datadir: DataDir,
+    constraints: Constraints,
+    files: FoundingFiles,
+    keystore: KeyStore | None = None,
+) -> KeyGeneration:
+    """Check a genesis against the key generation and the corpus that it names.
+
+    Everything is computed anew from what the founders signed, so whoever drafted the genesis need
+    not be trusted. With `keystore` this node's own part is opened too: its share, and the selection
+    key.
+
+    :raises NotInGenesisError: this node is not a founder under its own card.
+    :raises OtherTranscriptError: the committee in the genesis is not what the transcript yields.
+    :raises WrongDealError: this node has not got its part.
+    :raises ForeignCorpusError: the corpus is not the one that the genesis names.
+    :raises MeshError, ProofsError: the transcript does not hold, or the keys are not this node's.
+    """
+    own = check_own_card(datadir, constraints)
+    committee = constraints.committee
+    if transcript_digest(files.transcript) != committee.transcript:
+        raise OtherTranscriptError(
+            "the transcript is not the one that the genesis names", hint=_SAME_DIRECTORY
+        )
+    try:
+        proposal = read_proposal(files.proposal.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise OtherTranscriptError("the proposal is not text", hint=_SAME_DIRECTORY) from None
+    if (proposal.name, proposal.members) != (constraints.name, constraints.members):
+        raise OtherTranscriptError(
+            "the key generation was not among the members of this genesis", hint=_SAME_DIRECTORY
+        )
+    if keystore is None:
+        machine = from_transcript(proposal, files.transcript)
+    else:
+        machine = from_transcript(
+            proposal, files.transcript, own.name, keystore.identity, keystore.sealing
+        )
+    outcome = machine.outcome()
+    if outcome.committee != committee:
+        raise OtherTranscriptError(
+            "the committee in the genesis is not the one that the transcript yields: whoever "
+            "drafted it changed a seat, a share or the key",
+            hint="don't sign it; ask for the genesis that `orgnode genesis create` wrote",
+        )
+    if keystore is not None and _own_part(machine).digest != constraints.selection_key_digest:
+        raise OtherTranscriptError(
+            "the selection key in the genesis is not the one that the transcript yields",
+            hint="don't sign it; ask for the genesis that `orgnode genesis create` wrote",
+        )
+    _check_benign(constraints, files)
+    return machine
+
+
+def _own_part(machine: KeyGeneration) -> SelectionKey:
+    """The selection key, once it is known that this node can open all that it was dealt."""
+    try:
+        machine.share()
+        return SelectionKey(machine.selection_key())
+    except DealerFaultError as error:
+        raise WrongDealError(
+            f"this node was dealt what it can't use, by a dealer that counts in the transcript "
+            f"({type(error).__name__}: {error})",
+            hint="sign nothing; run `orgnode genesis keygen DIR`, which proves it to everybody, "
+            "and have the genesis drafted again",
+        ) from error
+
+
+def _check_benign(constraints: Constraints, files: FoundingFiles) -> None:
+    if constraints.benign_digest is None:
+        return
+    if files.benign is None:
+        raise FoundingFilesError(
+            f"the genesis names a benign corpus, and there is no {BENIGN} beside the transcript",
+            hint=f"get it from a founder; its SHA-256 is {constraints.benign_digest}",
+        )
+    if corpus_digest(files.benign) != constraints.benign_digest:
+        raise ForeignCorpusError(
+            f"{BENIGN} is not the benign corpus that the genesis names",
+            hint=f"get it from a founder, unchanged; its SHA-256 is {constraints.benign_digest}",
+        )
+    parse_corpus(files.benign)
+
+
+def sign(datadir: DataDir, genesis: str | bytes, files: FoundingFiles, keystore: KeyStore) -> bytes:
+    """Add this node's signature to a genesis that lists it with its own card, and whose committee
+    is what this node itself makes of the key generation.
+
+    :raises FoundingError, MeshError, ProofsError: nothing was signed.
+    """
+    review(datadir, read_genesis(genesis), files, keystore)
     return sign_genesis(genesis, keystore.identity)
 
 
-def install(datadir: DataDir, copies: Sequence[bytes], fingerprint_key: bytes) -> Mesh:
-    """Join a mesh: merge the signed copies, verify every founder's signature, keep the result.
+def install(
+    datadir: DataDir, copies: Sequence[bytes], files: FoundingFiles, keystore: KeyStore
+) -> Mesh:
+    """Join a mesh: merge the signed copies, verify every founder's signature and the key
+    generation, keep the result with this node's own keys from it.
 
     :raises MissingFounderSignatureError: a founder has not signed; it names who.
     :raises NotInGenesisError: this node is not a founder under its own card.
     :raises AlreadyJoinedError: the node belongs to another mesh.
-    :raises FingerprintKeyMismatchError: the key is another mesh's.
+    :raises OtherTranscriptError, ForeignCorpusError: the files are not those of this genesis.
+    :raises FounderKeyError: the keys are not those of this node's card.
     :raises CertificateError: a member's certificate can't be trusted.
-    :raises MeshError, NoteError: the genesis does not hold.
+    :raises MeshError, ProofsError: the genesis or the transcript does not hold.
     """
     mesh = open_genesis(merge_genesis(copies))
-    check_own_card(datadir, mesh.constraints)
+    machine = review(datadir, mesh.constraints, files, keystore)
     check_certificates(mesh)
-    if fingerprint_digest(fingerprint_key) != mesh.constraints.fingerprint_key_digest:
-        raise FingerprintKeyMismatchError(
-            "the fingerprint key is not the one that this genesis commits to",
-            hint="ask whoever drafted this genesis for the fingerprint.key that goes with it",
-        )
     if datadir.genesis.exists():
         joined = open_genesis(read_file(datadir.genesis))
         if joined.mesh_id != mesh.mesh_id:
@@ -229,7 +366,14 @@ def install(datadir: DataDir, copies: Sequence[bytes], fingerprint_key: bytes) -
                 f"this node has joined another mesh: {joined.constraints.name}",
                 hint="set up another node for the other mesh: `orgnode --data-dir DIR init`",
             )
-    # The key first: a node that finds a genesis can count on the rest.
-    datadir.write_fingerprint_key(fingerprint_key)
+    # The genesis last: a node that finds one can count on the rest.
+    share = machine.share()
+    if share is not None:
+        write_share(datadir, mesh, keystore, share)
+    datadir.write_selection_key(machine.selection_key())
+    if files.benign is not None and mesh.constraints.benign_digest is not None:
+        write_file(datadir.benign, files.benign, private=False)
+    write_file(datadir.proposal, files.proposal, private=False)
+    write_file(datadir.transcript, files.transcript, private=False)
     write_file(datadir.genesis, mesh.note, private=False)
     return mesh

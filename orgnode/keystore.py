@@ -1,10 +1,11 @@
 """A node's private keys: one file, readable by its owner only, optionally under a passphrase.
 
-One key per role (identity, log, witness: Ed25519; transport: P-256 with a self-signed certificate;
-vault: 256 random bits). With a passphrase, all of them are in one secretbox (XSalsa20-Poly1305,
-PyNaCl) under a key derived with Argon2id (RFC 9106); the public half stays readable, so that a
-member card can be shown without the passphrase. The public half is checked against the private one
-when the file is opened: swapping certificates or names in it is noticed.
+One key per role (identity, log, witness: Ed25519; sealing: a ristretto255 scalar; transport: P-256
+with a self-signed certificate; vault: 256 random bits). With a passphrase, all of them are in one
+secretbox (XSalsa20-Poly1305, PyNaCl) under a key derived with Argon2id (RFC 9106); the public half
+stays readable, so that a member card can be shown without the passphrase. The public half is
+checked against the private one when the file is opened: swapping certificates or keys in it is
+noticed.
 """
 
 from __future__ import annotations
@@ -35,11 +36,21 @@ from orgnode.errors import (
     WrongPassphraseError,
 )
 from orgnode.files import read_file, write_file
+from proofs.errors import ProofsError
 from proofs.note import Signer
+from proofs.ristretto import (
+    Scalar,
+    decode_scalar,
+    multiply_base,
+    nonzero,
+    random_scalars,
+)
 
-FORMAT: Final = "signal-mesh/v1/keystore"
+FORMAT: Final = "signal-mesh/v2/keystore"
 FILE: Final = "keystore.json"
 KEY_BYTES: Final = 32
+
+_FORMAT_WITHOUT_SEALING = "signal-mesh/v1/keystore"
 
 # RFC 9106, section 4, second recommended option: 64 MiB; one more pass than its three, since
 # libsodium uses one lane where the RFC counts on four.
@@ -58,6 +69,8 @@ class KeyStore:
     """The transport certificate, DER."""
     vault_key: bytes = field(repr=False)
     """The vault's master key, 32 bytes."""
+    sealing: Scalar = field(repr=False)
+    """Opens what founders seal to this member: key shares."""
     protected: bool = field(repr=False)
     """Whether the keys lie under a passphrase on disk."""
     _identity: bytes = field(repr=False)
@@ -85,6 +98,13 @@ class KeyStore:
     def log(self, mesh_id: str) -> Signer:
         """The log key under the log's origin: signs checkpoints of this member's log in a mesh."""
         return Signer(log_origin(self.name, mesh_id), self._log)
+
+    # --- sealing
+
+    @property
+    def sealing_public(self) -> bytes:
+        """The sealing key's public half, a ristretto255 element."""
+        return multiply_base(self.sealing)
 
     # --- transport
 
@@ -125,6 +145,7 @@ class KeyStore:
             name=name,
             certificate=self_signed(name, transport),
             vault_key=os.urandom(KEY_BYTES),
+            sealing=random_scalars(os.urandom(64), b"sealing key", 1)[0],
             protected=passphrase is not None,
             _identity=os.urandom(KEY_BYTES),
             _log=os.urandom(KEY_BYTES),
@@ -179,6 +200,7 @@ class KeyStore:
             "log": self._log.hex(),
             "witness": self._witness.hex(),
             "vault": self.vault_key.hex(),
+            "sealing": self.sealing.hex(),
             "transport": self._transport.private_bytes(
                 serialization.Encoding.DER,
                 serialization.PrivateFormat.PKCS8,
@@ -200,6 +222,7 @@ class KeyStore:
             "format": FORMAT,
             "name": self.name,
             "certificate": self.certificate_base64,
+            "sealing": self.sealing_public.hex(),
             "kdf": kdf,
             "keys": base64.b64encode(data).decode(),
         }
@@ -214,8 +237,9 @@ class KeyStore:
             transport = serialization.load_der_private_key(
                 bytes.fromhex(secrets["transport"]), password=None
             )
+            sealing = nonzero(decode_scalar(bytes.fromhex(secrets["sealing"])))
             pin = spki_pin(certificate)
-        except (ValueError, TypeError, KeyError, UnsupportedAlgorithm) as error:
+        except (ValueError, TypeError, KeyError, UnsupportedAlgorithm, ProofsError) as error:
             raise _damaged(path) from error
         if not isinstance(transport, ec.EllipticCurvePrivateKey) or any(
             len(seed) != KEY_BYTES for seed in seeds.values()
@@ -226,10 +250,16 @@ class KeyStore:
                 f"the certificate in {path} is not that of the private key beside it",
                 hint="restore the file from a backup",
             )
+        if multiply_base(sealing).hex() != document["sealing"]:
+            raise KeyFileError(
+                f"the sealing key in {path} is not that of the private key beside it",
+                hint="restore the file from a backup",
+            )
         return cls(
             name=document["name"],
             certificate=certificate,
             vault_key=seeds["vault"],
+            sealing=sealing,
             protected=document["kdf"] is not None,
             _identity=seeds["identity"],
             _log=seeds["log"],
@@ -251,15 +281,24 @@ def _read_document(path: Path) -> dict[str, Any]:
     try:
         # Strict: a nest of brackets would exhaust the stack of a recursive parser.
         document = strictjson.loads(data)
-        wanted = {"format", "name", "certificate", "kdf", "keys"}
-        if not isinstance(document, dict) or set(document) != wanted:
+        if not isinstance(document, dict) or not isinstance(document.get("format"), str):
+            raise _damaged(path)
+        if document["format"] == _FORMAT_WITHOUT_SEALING:
+            raise KeyFileError(
+                f"{path} was made by an earlier version and holds no sealing key",
+                hint="meshes of that version end with it: set up a new node with `orgnode init` "
+                "in another --data-dir, and found the mesh anew",
+            )
+        wanted = {"format", "name", "certificate", "sealing", "kdf", "keys"}
+        if set(document) != wanted:
             raise _damaged(path)
         if document["format"] != FORMAT:
             raise KeyFileError(
-                f"{path} has the format {document['format']!r}, which this version does not know",
+                f"{path} has the format {document['format'][:40]!r}, which this version does not "
+                "know",
                 hint="use the version of orgnode that wrote it, or a newer one",
             )
-        texts = (document["name"], document["certificate"], document["keys"])
+        texts = [document[name] for name in ("name", "certificate", "sealing", "keys")]
         if not all(isinstance(text, str) for text in texts):
             raise _damaged(path)
     except ValueError as error:

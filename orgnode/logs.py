@@ -40,6 +40,8 @@ FIELDS: Final = frozenset(
         "operations",
         # the local API and its feed
         "method", "route", "status", "reason", "seq", "after", "resume", "signal",
+        # checks
+        "finding",
         # where things are and how they are set up
         "host", "port", "local_port", "federation_port", "url", "path", "pid", "data_dir",
         "backend", "prover", "verifier", "software",

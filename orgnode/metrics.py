@@ -29,6 +29,9 @@ class Metrics:
             "orgnode_published_signals", "Signals published to the own log", ["band"], registry=reg
         )
         self.retracted = Counter("orgnode_retracted_signals", "Own signals retracted", registry=reg)
+        self.promoted = Counter(
+            "orgnode_promoted_windows", "Windows promoted by this organization", registry=reg
+        )
         self.assessed = Counter(
             "orgnode_assessed_entries",
             "Entries assessed since the node started",

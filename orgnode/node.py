@@ -1,9 +1,11 @@
 """One running org node: its parts, how they are wired, and how they start and stop.
 
     local API ── publisher ── own log ─┐
-        │            └── vault         ├── store (SQLite)
+        │ │          └── vault, promoter├── store (SQLite)
+        │ checker ── evaluator ────────┤
       feed hub ────────────────────────┤
-    federation server ── log syncs ────┘   announcer, anti-entropy: to the peers
+    federation server ── log syncs ────┘   announcer, anti-entropy, evaluator: to the peers
+           └── committee seat
 
 Parts start from the disk outwards and stop in the opposite order, so that nothing is acknowledged
 that has nowhere to go. Draining refuses new incidents, writes those that were accepted, says
@@ -18,17 +20,20 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import structlog
 
 from mesh.assessment import Assessed
 from mesh.days import Day
-from mesh.genesis import Mesh, open_genesis
+from mesh.genesis import Mesh
 from mesh.wire import Announcement
 from orgnode.api import ApiOptions, LocalServer, PeerStatus, Readiness, build_app
+from orgnode.checking import Checker
 from orgnode.config import NodeConfig, load_config
-from orgnode.datadir import DataDir, RunInfo, read_file
+from orgnode.datadir import DataDir, RunInfo
 from orgnode.errors import OrgnodeError
+from orgnode.evaluating import Evaluator, SeatService
 from orgnode.federation.announcer import Announcer
 from orgnode.federation.antientropy import AntiEntropy
 from orgnode.federation.client import PeerClient
@@ -37,11 +42,13 @@ from orgnode.federation.server import FederationServer
 from orgnode.federation.sync import LogSync
 from orgnode.feed import FeedHub
 from orgnode.keystore import KeyStore
+from orgnode.material import Material, load_material, load_mesh
 from orgnode.metrics import Metrics
 from orgnode.ownlog import OwnLog
+from orgnode.promoting import Promoter
 from orgnode.publisher import Publisher
 from orgnode.store.sqlite import SqliteStore
-from orgnode.tls import check_certificates, client_context, server_context
+from orgnode.tls import client_context, server_context
 from orgnode.vault import Vault
 from orgnode.workers import Workers
 
@@ -50,51 +57,15 @@ log = structlog.get_logger(__name__)
 SECONDS_A_DAY = 86_400
 # How often expired content is looked for; the day is what matters, not the minute.
 HOUSEKEEPING_SECONDS = 600.0
+# Days for which the committee's counts of evaluations are kept.
+CHARGE_DAYS = 30
 # Connections to the local API at a time, besides the feed's subscribers.
 OTHER_CONNECTIONS = 512
-
-
-class NotJoinedError(OrgnodeError):
-    """The node has keys but no mesh yet: it has joined no genesis."""
-
-
-class ForeignKeysError(OrgnodeError):
-    """The keys in the key store are not those of this member's card in the genesis."""
 
 
 def today() -> Day:
     """The current day, UTC."""
     return Day(int(time.time()) // SECONDS_A_DAY)
-
-
-def not_joined(name: str) -> NotJoinedError:
-    """The error of a node that has no genesis."""
-    return NotJoinedError(
-        f"{name} has not joined a mesh yet",
-        hint="exchange cards, then `orgnode genesis create`, `sign` and `join`",
-    )
-
-
-def load_mesh(datadir: DataDir, config: NodeConfig, keystore: KeyStore) -> Mesh:
-    """Read and verify the genesis, and check that this node's keys are those of its card.
-
-    :raises NotJoinedError, ForeignKeysError, CertificateError, MeshError: see there.
-    """
-    if not datadir.genesis.exists():
-        raise not_joined(config.name)
-    mesh = open_genesis(read_file(datadir.genesis))
-    card = mesh.member(config.name)
-    if (
-        card.identity_key.public != keystore.identity.verifier_key.public
-        or card.log_key(mesh.mesh_id).public != keystore.log(mesh.mesh_id).verifier_key.public
-        or card.transport_pin != keystore.transport_pin
-    ):
-        raise ForeignKeysError(
-            f"the keys in {datadir.keys} are not those of {config.name} in the genesis",
-            hint="use the data directory that the card was made in",
-        )
-    check_certificates(mesh)
-    return mesh
 
 
 class Node:
@@ -103,12 +74,12 @@ class Node:
     def __init__(
         self,
         config: NodeConfig,
-        keystore: KeyStore,
+        material: Material,
         mesh: Mesh,
-        fingerprint_key: bytes,
         store: SqliteStore,
     ) -> None:
         name = config.name
+        keystore = material.keystore
         self.config = config
         self.mesh = mesh
         self.name = name
@@ -157,26 +128,86 @@ class Node:
         self.own_log = OwnLog(
             mesh, name, store, keystore.identity, keystore.log(mesh.mesh_id), today, self._grown
         )
-        self.publisher = Publisher(
+        self.policy = material.policy
+        self.seat = (
+            None
+            if material.share is None
+            else SeatService(
+                mesh=mesh,
+                name=name,
+                signer=keystore.identity,
+                share=material.share,
+                store=store,
+                workers=self.workers,
+                today=today,
+                metrics=self.metrics,
+            )
+        )
+        self.evaluator = Evaluator(
             mesh=mesh,
             name=name,
-            fingerprint_key=fingerprint_key,
+            identity=keystore.identity,
+            clients=self._clients,
+            seat=self.seat,
             store=store,
-            vault=self.vault,
-            own_log=self.own_log,
             workers=self.workers,
-            expiry_days=config.expiry_days,
             today=today,
             metrics=self.metrics,
         )
+        self.checker = Checker(
+            mesh=mesh,
+            name=name,
+            selection_key=material.selection_key,
+            store=store,
+            evaluator=self.evaluator,
+            policy=material.policy,
+            benign=material.benign,
+            workers=self.workers,
+            metrics=self.metrics,
+        )
+        self.promoter = Promoter(
+            mesh=mesh,
+            name=name,
+            store=store,
+            vault=self.vault,
+            own_log=self.own_log,
+            evaluator=self.evaluator,
+            benign=material.benign,
+            today=today,
+            metrics=self.metrics,
+            expiry_days=config.expiry_days,
+        )
+        self.publisher = self._make_publisher(material)
+
         self.federation = FederationServer(
             mesh=mesh,
             name=name,
             store=store,
             context=server_context(keystore, [card.certificate for card in mesh.members]),
             on_announce=self._announced,
+            on_evaluate=None if self.seat is None else self.seat.answer,
+            counts=None if self.seat is None else self.seat.counts_note,
         )
         self.metrics.on_scrape(self._scrape)
+
+    def _make_publisher(self, material: Material) -> Publisher:
+        return Publisher(**self._publisher_parts(material))
+
+    def _publisher_parts(self, material: Material) -> dict[str, Any]:
+        return {
+            "mesh": self.mesh,
+            "name": self.name,
+            "selection_key": material.selection_key,
+            "evaluator": self.evaluator,
+            "drop": self.checker.dropped_windows,
+            "store": self.store,
+            "vault": self.vault,
+            "own_log": self.own_log,
+            "workers": self.workers,
+            "expiry_days": self.config.expiry_days,
+            "today": today,
+            "metrics": self.metrics,
+        }
 
     # --- what the local API asks
 
@@ -206,6 +237,7 @@ class Node:
 
     def _grown(self, size: int) -> None:
         self.announcer.notify(size)
+        self.promoter.notify()
         self.feed.notify()
 
     async def _announced(self, member: str, announcement: Announcement) -> int:
@@ -214,6 +246,7 @@ class Node:
     def _assessed(self, member: str, assessed: Sequence[Assessed]) -> None:
         for one in assessed:
             self.metrics.assessed.labels(member, str(one.outcome)).inc()
+        self.promoter.notify()
         self.feed.notify()
 
     def _scrape(self) -> None:
@@ -257,7 +290,8 @@ class Node:
             token = datadir.read_token()
             store = SqliteStore.open(datadir.database, name=config.name, mesh_id=mesh.mesh_id)
             stack.push_async_callback(asyncio.to_thread, store.close)
-            node = (make or cls)(config, keystore, mesh, datadir.read_fingerprint_key(), store)
+            material = load_material(datadir, keystore, mesh)
+            node = (make or cls)(config, material, mesh, store)
             await node._start(stack, token)
             info = RunInfo(
                 pid=os.getpid(),
@@ -296,6 +330,9 @@ class Node:
         stack.push_async_callback(self.own_log.drain)
         for chore in (self._housekeeping(), self._warm_up()):
             stack.push_async_callback(_cancel, asyncio.create_task(chore))
+        stack.push_async_callback(self.checker.close)
+        self.promoter.start()
+        stack.push_async_callback(self.promoter.stop)
         await self._local.start()
         stack.push_async_callback(self._local.stop)
         stack.callback(self.feed.close)
@@ -315,6 +352,7 @@ class Node:
                 entries = await self.store.expire(today())
                 # Only the feed's memory of what happened: the signals themselves stay.
                 await self.store.trim_events(self.store.last_seq() - self.config.feed_events + 1)
+                await self.store.trim_charges(Day(today() - CHARGE_DAYS))
                 if incidents or entries:
                     log.info("node.expired", incidents=incidents, entries=entries)
                     self.feed.notify()

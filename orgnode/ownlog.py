@@ -21,7 +21,9 @@ from mesh.entry import Envelope, Kind, body_digest, sign_entry
 from mesh.following import FollowerState
 from mesh.genesis import Mesh
 from mesh.member import log_origin
+from mesh.promotion import PromotionBody
 from mesh.retraction import RetractionBody
+from mesh.sighting import SightingBody
 from mesh.signal import SignalBody
 from mesh.wire import MAX_ANNOUNCED, SALT_BYTES, Present
 from orgnode.errors import OrgnodeError
@@ -54,6 +56,8 @@ class Draft:
     salt: bytes = field(default_factory=lambda: os.urandom(SALT_BYTES))
     signal: SignalBody | None = None
     retraction: RetractionBody | None = None
+    sighting: SightingBody | None = None
+    promotion: PromotionBody | None = None
     seal: Callable[[str], SealedIncident] | None = None
 
 
@@ -203,6 +207,8 @@ class OwnLog:
                         envelope=envelope,
                         signal=draft.signal,
                         retraction=draft.retraction,
+                        sighting=draft.sighting,
+                        promotion=draft.promotion,
                         claim=None,
                     )
                 )

@@ -1,4 +1,4 @@
-"""What a worker process runs: composing signals and verifying batches of severity proofs.
+"""What a worker process runs: composing signals and verifying batches of their proofs.
 
 Proving holds the interpreter lock for several milliseconds and verifying a batch for hundreds, so
 neither may run in the process that answers requests. This module is all that a worker imports: no
@@ -15,12 +15,10 @@ import threading
 from collections.abc import Sequence
 from multiprocessing.connection import wait
 
+from mesh.claims import Claim, verify_claims
 from mesh.genesis import Mesh, open_genesis
 from mesh.signal import ComposedSignal, SignalDraft, compose_signal
 from proofs.errors import ProofsError
-from proofs.severity import Statement, verify_batch
-
-Claim = tuple[Statement, bytes]
 
 _mesh: Mesh | None = None
 
@@ -50,5 +48,5 @@ def compose(issuer: str, draft: SignalDraft, salt: bytes, entropy: bytes) -> Com
 
 
 def verify(claims: Sequence[Claim], entropy: bytes) -> list[ProofsError | None]:
-    """Verify many severity proofs as one batch; `None` stands for a proof that holds."""
-    return verify_batch(claims, entropy)
+    """Verify the proofs of many signals as one batch; `None` stands for a signal that holds."""
+    return verify_claims(claims, entropy)

@@ -1,23 +1,28 @@
 """From an incident to a published signal, and back out again: report and retract.
 
-The incident's text becomes a token, its component scores become commitments and a proof in a worker
-process, and both are sealed in the vault in the same commit that appends the signal: there is never
-a published signal whose openings are lost, nor a vault row without its signal.
+The incident's text becomes windows, which the committee evaluates blinded to what tokens are made
+of; its component scores become commitments and a proof in a worker process; and both are sealed in
+the vault in the same commit that appends the signal: there is never a published signal whose
+openings are lost, nor a vault row without its signal.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from dataclasses import replace
 
 from mesh.days import Day
 from mesh.entry import Kind
-from mesh.fingerprint import exact_token
+from mesh.fingerprint import Fingerprint, SelectionKey, published_fingerprint
 from mesh.genesis import Mesh
 from mesh.retraction import compose_retraction, parse_retraction
-from mesh.signal import SignalDraft, parse_signal
+from mesh.sighting import compose_sighting, parse_sighting
+from mesh.signal import SignalDraft, check_draft, parse_signal
+from mesh.token import token_hex
 from orgnode.errors import OrgnodeError
+from orgnode.evaluating import Evaluator
 from orgnode.incidents import IncidentInput, Published
 from orgnode.metrics import Metrics
 from orgnode.ownlog import Draft, OwnLog
@@ -32,8 +37,11 @@ from orgnode.store import (
 from orgnode.vault import Incident, Vault
 from orgnode.workers import Workers
 
-# A text of so many characters is normalized in less time than a thread's turn takes.
+# A text of so many characters is fingerprinted in less time than a thread's turn takes.
 _SHORT_TEXT = 2_000
+
+PUBLISH_DEADLINE = 10.0
+"""How long the committee may take over one incident, in seconds."""
 
 
 class UnknownSignalError(OrgnodeError):
@@ -45,7 +53,11 @@ class NotYourSignalError(OrgnodeError):
 
 
 class NotLiveError(OrgnodeError):
-    """The signal was retracted or has expired: there is nothing left to withdraw."""
+    """The signal was retracted or has expired: there is nothing left to act on."""
+
+
+class OwnSightingError(OrgnodeError):
+    """An organization confirms or denies a signal of its own, or of its own control group."""
 
 
 class Publisher:
@@ -56,7 +68,9 @@ class Publisher:
         *,
         mesh: Mesh,
         name: str,
-        fingerprint_key: bytes,
+        selection_key: SelectionKey,
+        evaluator: Evaluator,
+        drop: Callable[[], Container[bytes]],
         store: Store,
         vault: Vault,
         own_log: OwnLog,
@@ -67,7 +81,9 @@ class Publisher:
     ) -> None:
         self._mesh = mesh
         self._name = name
-        self._fingerprint_key = fingerprint_key
+        self._selection_key = selection_key
+        self._evaluator = evaluator
+        self._drop = drop
         self._store = store
         self._vault = vault
         self._own_log = own_log
@@ -86,6 +102,7 @@ class Publisher:
 
         :raises MeshError, ProofsError: the incident can't be published as it is (a component out of
             range, a claimed band above the total, no band reached, an unknown category, no text).
+        :raises CommitteeUnreachableError, EvaluationBudgetError: nothing was published; see there.
         :raises WorkerDiedError, LogClosedError, StoreError: nothing was published; report it again.
         """
         started = time.perf_counter()
@@ -129,12 +146,51 @@ class Publisher:
             checkpoint_size=appended.size,
         )
 
-    def _own_live_signal(self, entry_id: str) -> SignalRecord:
+    async def sight(self, entry_id: str, verdict: str) -> Published:
+        """Publish that a person here confirms or denies another organization's signal.
+
+        :raises UnknownSignalError, OwnSightingError, NotLiveError: see there.
+        :raises MeshError: the verdict is neither `confirm` nor `deny`.
+        :raises LogClosedError, StoreError: nothing was published; try again.
+        """
+        signal = self._known_signal(entry_id)
+        groups = {self._mesh.member(name).control_group for name in (self._name, signal.issuer)}
+        if len(groups) == 1:
+            raise OwnSightingError(
+                f"{signal.issuer} and {self._name} have one owner: its word would confirm itself",
+                hint="a person of another organization has to look at it",
+            )
+        if signal.status is not SignalStatus.LIVE:
+            raise NotLiveError(
+                f"the signal is {signal.status} already", hint="there is nothing to confirm"
+            )
+        body = compose_sighting(entry_id, verdict)
+        appended = await self._own_log.append(
+            Draft(
+                kind=Kind.SIGHTING,
+                expires=Day(max(signal.expires, self._today() + 1)),
+                body=body,
+                sighting=parse_sighting(body),
+            )
+        )
+        return Published(
+            incident_id="",
+            entry_id=appended.entry_id,
+            index=appended.index,
+            band=signal.band,
+            checkpoint_size=appended.size,
+        )
+
+    def _known_signal(self, entry_id: str) -> SignalRecord:
         signal = self._store.signal(entry_id)
         if signal is None:
             raise UnknownSignalError(
                 f"no signal {entry_id} is known here", hint="list them with `orgnode signals`"
             )
+        return signal
+
+    def _own_live_signal(self, entry_id: str) -> SignalRecord:
+        signal = self._known_signal(entry_id)
         if not signal.own:
             raise NotYourSignalError(
                 f"{signal.issuer} published this signal; only {signal.issuer} can retract it",
@@ -182,12 +238,13 @@ class Publisher:
             duplicate=True,
         )
 
-    async def _token(self, text: str) -> str:
+    async def _fingerprint(self, text: str) -> Fingerprint:
         # Whoever attacks the model writes the text: one ligature can stand for eighteen letters,
         # and a long text of them takes seconds, in which everything else must go on.
+        drop = self._drop()
         if len(text) <= _SHORT_TEXT:
-            return exact_token(self._fingerprint_key, text)
-        return await self._workers.run(exact_token, self._fingerprint_key, text)
+            return published_fingerprint(self._selection_key, text, drop=drop)
+        return await self._workers.run(published_fingerprint, self._selection_key, text, drop=drop)
 
     async def _publish(self, incident: IncidentInput) -> Published:
         today = self._today()
@@ -195,11 +252,20 @@ class Publisher:
         draft = SignalDraft(
             category=incident.category,
             technique=incident.technique,
-            tokens=(await self._token(incident.text),),
+            token_scalars=(),
             components=incident.components,
             confidence=incident.confidence,
             band=None if incident.band is None else constraints.band(incident.band).level,
             barrier=incident.barrier,
+        )
+        # Whatever can't be published is refused before the committee is asked: its budget is small.
+        check_draft(self._mesh, self._name, draft)
+        fingerprint = await self._fingerprint(incident.text)
+        scalars = await self._evaluator.scalars(fingerprint.inputs, PUBLISH_DEADLINE)
+        draft = replace(draft, token_scalars=tuple(scalars))
+        windows = tuple(
+            (token_hex(scalar), given.hex())
+            for scalar, given in zip(scalars, fingerprint.inputs, strict=True)
         )
         salt, composed = await self._workers.compose(self._name, draft)
         incident_id = self._vault.new_id()
@@ -212,6 +278,7 @@ class Publisher:
                     components=incident.components,
                     blindings=composed.blindings,
                     salt=salt,
+                    windows=() if fingerprint.exact else windows,
                     category=incident.category,
                     technique=incident.technique,
                     confidence=incident.confidence,

@@ -38,6 +38,8 @@ class Incident:
     """An incident as the vault keeps it; what `disclose` needs later. Its repr shows ids only.
 
     `salt` is that of the signal's body, `blindings` open its commitments to `components`.
+    `windows` are the signal's tokens, each with the window hash behind it, both hex; none when the
+    text was too short to be promoted.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Incident:
     barrier: str | None = field(repr=False)
     entry_id: str | None
     day: Day
+    windows: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 class Vault:
@@ -104,6 +107,17 @@ class Vault:
                 f"the vault holds no incident {incident_id[:40]!r}",
                 hint="it may have been erased at the end of its retention",
             )
+        return self._open(row)
+
+    def of_signal(self, entry_id: str) -> Incident | None:
+        """Open the incident behind an own signal; None if there is none, or it was erased.
+
+        :raises SealedIncidentError: as for `get`.
+        """
+        row = self._store.vault_of(entry_id)
+        return None if row is None else self._open(row)
+
+    def _open(self, row: SealedIncident) -> Incident:
         bound = _bound(row.id, row.entry_id, row.day)
         try:
             data_key = _decrypt(self._wrapping, row.wrapped_key, b"key" + bound)
@@ -161,6 +175,7 @@ def _encode(incident: Incident) -> bytes:
             "technique": incident.technique,
             "confidence": incident.confidence,
             "barrier": incident.barrier,
+            "windows": incident.windows,
         }
     ).encode()
 
@@ -179,4 +194,6 @@ def _decode(row: SealedIncident, data: bytes) -> Incident:
         barrier=fields["barrier"],
         entry_id=row.entry_id,
         day=row.day,
+        # Sealed before there were windows: none.
+        windows=tuple((token, given) for token, given in fields.get("windows", ())),
     )

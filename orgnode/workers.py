@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar
 
 import structlog
 
+from mesh.claims import Claim
 from mesh.signal import ComposedSignal, SignalDraft
 from orgnode import proving
 from orgnode.errors import OrgnodeError
@@ -55,6 +56,7 @@ class Workers:
         self._verified = verified
         self._pool: ProcessPoolExecutor | None = None
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="check")
+        self._quick = ThreadPoolExecutor(max_workers=2, thread_name_prefix="evaluate")
 
     async def compose(self, issuer: str, draft: SignalDraft) -> tuple[bytes, ComposedSignal]:
         """Make a signal's salt and body with fresh randomness; raises as `compose_signal`."""
@@ -62,8 +64,8 @@ class Workers:
         composed = await self._in_pool(proving.compose, issuer, draft, salt, entropy)
         return salt, composed
 
-    async def verify(self, claims: Sequence[proving.Claim]) -> list[ProofsError | None]:
-        """Verify severity proofs, in one batch a process; verdicts in the claims' order."""
+    async def verify(self, claims: Sequence[Claim]) -> list[ProofsError | None]:
+        """Verify the proofs of signals, in one batch a process; verdicts in the claims' order."""
         if not claims:
             return []
         start = time.perf_counter()
@@ -71,7 +73,7 @@ class Workers:
         self._verified(time.perf_counter() - start)
         return verdicts
 
-    async def _verify(self, claims: Sequence[proving.Claim]) -> list[ProofsError | None]:
+    async def _verify(self, claims: Sequence[Claim]) -> list[ProofsError | None]:
         if len(claims) < SMALL_BATCH:
             return await self.run(proving.verify, claims, os.urandom(32))
         share = -(-len(claims) // self._processes)
@@ -85,6 +87,11 @@ class Workers:
         """Run a short blocking function in a thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: fn(*args, **kwargs))
+
+    async def quick(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function of a few milliseconds in a thread where nothing longer is ever run."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._quick, lambda: fn(*args, **kwargs))
 
     async def _in_pool(self, fn: Callable[..., T], *args: object) -> T:
         loop = asyncio.get_running_loop()
@@ -119,3 +126,4 @@ class Workers:
         if pool is not None:
             await asyncio.to_thread(pool.shutdown, True, cancel_futures=True)
         self._threads.shutdown(wait=True)
+        self._quick.shutdown(wait=True)

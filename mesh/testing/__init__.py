@@ -1,6 +1,6 @@
 """Fakes for testing whatever is built on `mesh`: real cryptography, seeded randomness, no I/O.
 
-    world = make_mesh(4)                          # four founders, their keys, a signed genesis
+    world = make_mesh(4)                          # four founders, all keys, a signed genesis
     log = OrgLog(world, "acme.example")           # one member's log
     log.append_signals(10)                        # real proofs, made once and reused
     other = log.fork(5)                           # the same keys, another history
@@ -14,6 +14,7 @@ Equal seeds give equal bytes. Nothing here may run in production: private keys f
 
 from mesh.testing.members import TestMember, TestMesh, found, founder, founders, make_mesh
 from mesh.testing.orglog import TODAY, OrgLog
+from mesh.testing.promotions import evaluated_scalars, make_promotion, open_evaluations
 from mesh.testing.replica import Replica
 from mesh.testing.signals import (
     Lie,
@@ -23,6 +24,7 @@ from mesh.testing.signals import (
     forge_signal,
     make_signal,
     random_draft,
+    random_token_scalars,
 )
 from mesh.testing.transport import (
     AnswerLostError,
@@ -49,6 +51,7 @@ __all__ = [
     "TestMember",
     "TestMesh",
     "diagnose",
+    "evaluated_scalars",
     "falsify",
     "follow",
     "forge_signal",
@@ -56,6 +59,9 @@ __all__ = [
     "founder",
     "founders",
     "make_mesh",
+    "make_promotion",
     "make_signal",
+    "open_evaluations",
     "random_draft",
+    "random_token_scalars",
 ]

@@ -1,19 +1,24 @@
 """Founders and meshes with real keys, real signatures and a seed: equal seeds make equal meshes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from hashlib import sha256
 
+from mesh.committee import Committee
 from mesh.constraints import Constraints
 from mesh.genesis import Mesh, draft_genesis, merge_genesis, open_genesis, sign_genesis
-from mesh.member import MemberCard, log_origin, sign_card
+from mesh.keygen import propose, run_ceremony
+from mesh.member import MemberCard, log_origin, sealing_possession_context, sign_card
 from mesh.testing.seeds import seeded
 from proofs.ed25519 import public_key
+from proofs.holder import prove_holding
 from proofs.note import Signer
+from proofs.ristretto import Scalar, multiply_base, random_scalars
 
 _NAMES = ("acme", "birch", "cobalt", "dune", "ember", "fjord", "grove", "heron")
 _FIRST_PORT = 20_000
+_CEREMONY_SEED = bytes(range(64))
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class TestMember:
     """Cosigns."""
     log_seed: bytes = field(repr=False)
     """Seed of the key that signs checkpoints."""
+    sealing: Scalar = field(repr=False)
+    """Opens what is sealed to the member, such as its key share."""
 
     @property
     def name(self) -> str:
@@ -37,7 +44,7 @@ class TestMember:
 
     @cached_property
     def card_note(self) -> bytes:
-        """The card, signed with all three of its keys."""
+        """The card, signed with all three of its signing keys."""
         log = Signer(self.name, self.log_seed)
         return sign_card(self.card, identity=self.identity, log=log, witness=self.witness)
 
@@ -55,8 +62,19 @@ class TestMesh:
     mesh: Mesh
     members: tuple[TestMember, ...]
     """By name, as in the constraints."""
-    fingerprint_key: bytes = field(repr=False)
-    """The interim shared key whose digest the constraints hold."""
+    selection_key: bytes = field(repr=False)
+    """The key whose digest the constraints hold."""
+    shares: dict[str, Scalar] = field(repr=False, hash=False)
+    """Shares of the evaluation key, by the names of the committee's members."""
+    proposal: str = field(repr=False)
+    """Text of the key generation that was run."""
+    transcript: bytes = field(repr=False)
+    """Transcript of the key generation that was run."""
+
+    @property
+    def committee(self) -> Committee:
+        """Who holds the shares."""
+        return self.mesh.constraints.committee
 
     def member(self, which: str | int) -> TestMember:
         """A member by name, or by its place in the order of names.
@@ -90,6 +108,8 @@ def founder(
     identity, log, witness = (rng.randbytes(32) for _ in range(3))
     der = b"\x30\x22\x04\x20" + rng.randbytes(32)  # an ASN.1 sequence with one octet string
     certificate = certificate or (der, sha256(der).hexdigest())
+    sealing = random_scalars(rng.randbytes(32), b"sealing", 1)[0]
+    context = sealing_possession_context(name, public_key(identity).hex())
     card = MemberCard(
         name=name,
         control_group=name.partition(".")[0],
@@ -98,10 +118,12 @@ def founder(
         identity=public_key(identity).hex(),
         log=public_key(log).hex(),
         witness=public_key(witness).hex(),
+        sealing=multiply_base(sealing).hex(),
+        sealing_proof=prove_holding([sealing], context, rng.randbytes(32)),
         certificate=certificate[0],
         transport_pin=certificate[1],
     )
-    return TestMember(card, Signer(name, identity), Signer(name, witness), log)
+    return TestMember(card, Signer(name, identity), Signer(name, witness), log, sealing)
 
 
 def founders(n: int, seed: int = 0) -> list[TestMember]:
@@ -112,26 +134,33 @@ def founders(n: int, seed: int = 0) -> list[TestMember]:
 def found(
     members: list[TestMember],
     *,
-    fingerprint_key: bytes = bytes(range(32)),
     name: str = "test mesh",
+    seats: Sequence[str] | None = None,
     adjust: Callable[[Constraints], Constraints] = lambda constraints: constraints,
 ) -> TestMesh:
-    """A mesh of these founders, its genesis signed by each of them.
+    """A mesh of these founders: its keys made by all of them, its genesis signed by each.
 
+    :param seats: who gets a share of the evaluation key; by default the first nine by name.
     :param adjust: may return other constraints than the default ones.
     :raises MeshError: no mesh can be founded so.
     """
+    proposal = propose(name, [member.card_note for member in members], seats=seats)
+    signers = {member.name: (member.identity, member.sealing) for member in members}
+    outcome, shares, selection_key = run_ceremony(proposal, signers, _CEREMONY_SEED)
     constraints = adjust(
         Constraints(
             name=name,
             members=tuple(member.card for member in members),
-            fingerprint_key_digest=sha256(fingerprint_key).hexdigest(),
+            committee=outcome.committee,
+            selection_key_digest=outcome.selection_key_digest,
         )
     )
     text = draft_genesis(constraints, [member.card_note for member in members])
     note = merge_genesis([sign_genesis(text, member.identity) for member in members])
     ordered = tuple(sorted(members, key=lambda member: member.name))
-    return TestMesh(open_genesis(note), ordered, fingerprint_key)
+    return TestMesh(
+        open_genesis(note), ordered, selection_key, shares, proposal, outcome.transcript
+    )
 
 
 @lru_cache(maxsize=32)

@@ -6,6 +6,7 @@ from mesh.days import Day, parse_day
 from mesh.document import PREFIX
 from mesh.entry import Envelope, Kind, body_digest, sign_entry
 from mesh.retraction import compose_retraction
+from mesh.sighting import compose_sighting
 from mesh.strictjson import dumps
 from mesh.testing.members import TestMember, TestMesh
 from mesh.testing.seeds import seeded
@@ -123,7 +124,16 @@ class OrgLog:
         salt = self._rng.randbytes(32)
         return self.append(Kind.RETRACTION, salt, compose_retraction(target, reason))
 
-    def append_unknown(self, kind: str = "sighting") -> str:
+    def append_sighting(self, target: str, verdict: str = "confirm") -> str:
+        """Append a sighting of the signal with this id, whether it is there or not."""
+        salt = self._rng.randbytes(32)
+        return self.append(Kind.SIGHTING, salt, compose_sighting(target, verdict))
+
+    def append_promotion(self, body: bytes) -> str:
+        """Append a promotion, see `make_promotion`."""
+        return self.append(Kind.PROMOTION, self._rng.randbytes(32), body)
+
+    def append_unknown(self, kind: str = "news") -> str:
         """Append a rightly signed entry of a kind that this version does not know."""
         salt = self._rng.randbytes(32)
         text = f"{PREFIX}{kind}\n{dumps({'mesh': self.mesh.mesh_id}).decode()}\n"

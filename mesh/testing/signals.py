@@ -1,8 +1,9 @@
 """Signals with real proofs, made once and used often; and the lies of a dishonest issuer.
 
-Making a proof costs several milliseconds. It binds mesh, issuer, tokens and salt but neither day
-nor place in the log, so one body serves many entries with different days: a `SignalPool` makes a
-few bodies, and an `OrgLog` writes any number of distinct, valid entries with them.
+Making a severity proof costs several milliseconds. A signal's proofs bind mesh, issuer, tokens and
+salt but neither day nor place in the log, so one body serves many entries with different days: a
+`SignalPool` makes a few bodies, and an `OrgLog` writes any number of distinct, valid entries with
+them.
 """
 
 from base64 import b64decode, b64encode
@@ -15,11 +16,14 @@ from typing import Any
 
 from mesh import strictjson
 from mesh.genesis import Mesh
+from mesh.severity import HOLDER_LABEL, context_of
 from mesh.signal import SignalDraft, compose_signal
 from mesh.taxonomy import CATEGORIES, TECHNIQUES
 from mesh.testing.seeds import seeded
 from mesh.wire import SALT_BYTES, Present
+from proofs.holder import prove_holding, token_of
 from proofs.pedersen import blinding_from_bytes
+from proofs.ristretto import Scalar, multiply_base, random_scalars
 from proofs.severity import commit_components
 
 
@@ -31,6 +35,8 @@ class MadeSignal:
     body: bytes
     draft: SignalDraft = field(repr=False)
     blindings: tuple[int, ...] = field(repr=False)
+    issuer: str
+    """Whose signal it was made as."""
 
     @property
     def answer(self) -> Present:
@@ -49,10 +55,15 @@ def random_draft(mesh: Mesh, rng: Random) -> SignalDraft:
     return SignalDraft(
         category=rng.choice(sorted(CATEGORIES)),
         technique=rng.choice(sorted(TECHNIQUES)),
-        tokens=tuple(sorted(rng.randbytes(32).hex() for _ in range(rng.randint(1, 4)))),
+        token_scalars=random_token_scalars(rng, rng.randint(1, 4)),
         components=components,
         confidence=rng.randint(0, 100),
     )
+
+
+def random_token_scalars(rng: Random, count: int = 1) -> tuple[Scalar, ...]:
+    """Scalars of tokens that no text has."""
+    return tuple(random_scalars(rng.randbytes(32), b"tokens", count))
 
 
 def make_signal(
@@ -65,7 +76,7 @@ def make_signal(
     draft = draft or random_draft(mesh, rng)
     salt = rng.randbytes(SALT_BYTES)
     composed = compose_signal(mesh, issuer, draft, salt, rng.randbytes(64))
-    return MadeSignal(salt, composed.body, draft, composed.blindings)
+    return MadeSignal(salt, composed.body, draft, composed.blindings, issuer)
 
 
 class SignalPool:
@@ -99,33 +110,40 @@ def _maker(mesh_id: str, issuer: str, seed: int) -> Callable[[Mesh, int], MadeSi
 
 
 class Lie(Enum):
-    """What a dishonest issuer claims with a well-formed body whose proof can't verify."""
+    """What a dishonest issuer claims with a well-formed body, of which one proof can't verify.
+
+    The other proof is made for what the body says, so that only the one stands between them.
+    """
 
     OTHER_BAND = "the proof of one band under the claim of the next higher, or of the lowest"
     OUT_OF_RANGE = "commitments to a component above the rubric's range, with another's proof"
-    OTHER_TOKENS = "a proof made for other tokens"
-    OTHER_SALT = "a body whose proof was made with another salt, as when a signal is copied"
-    ALTERED_PROOF = "one bit of the proof's last scalar is flipped"
+    OTHER_TOKENS = "a severity proof made for other tokens"
+    OTHER_SALT = "a body whose severity proof was made with another salt, as when it is copied"
+    ALTERED_PROOF = "one bit of the severity proof's last scalar is flipped"
     SWAPPED_COMMITMENTS = "the commitments to two components are exchanged"
     POINT_OFF_CURVE = "a commitment that is no point of the curve"
+    NO_HOLDER = "tokens whose scalars the issuer does not know, with a made-up holder proof"
+    COPIED_HOLDER = "another issuer's tokens, with the holder proof that was made for its signal"
 
 
 def forge_signal(mesh: Mesh, issuer: str, lie: Lie, rng: Random) -> MadeSignal:
-    """A signal that parses, whose digest can be signed, and whose severity proof is false."""
+    """A signal that parses, whose digest can be signed, and of which one proof is false."""
     draft = SignalDraft(
         category=rng.choice(sorted(CATEGORIES)),
         technique=rng.choice(sorted(TECHNIQUES)),
-        tokens=(rng.randbytes(32).hex(),),
+        token_scalars=random_token_scalars(rng),
         components=(3, 4, 2, 1),
     )
     return falsify(mesh, make_signal(mesh, issuer, rng, draft), lie, rng)
 
 
 def falsify(mesh: Mesh, made: MadeSignal, lie: Lie, rng: Random) -> MadeSignal:
-    """Turn an honest signal into a false one. Costs no proof."""
+    """Turn an honest signal into a false one. Costs no severity proof."""
     value = strictjson.loads(made.body)
     severity: dict[str, Any] = value["severity"]
     salt = made.salt
+    scalars = {token_of(x).hex(): x for x in made.draft.token_scalars}
+    holder = made.issuer
     match lie:
         case Lie.OTHER_BAND:
             top = len(mesh.constraints.bands)
@@ -137,16 +155,40 @@ def falsify(mesh: Mesh, made: MadeSignal, lie: Lie, rng: Random) -> MadeSignal:
                 b64encode(point).decode() for point in commit_components([above] * 4, blindings)
             ]
         case Lie.OTHER_TOKENS:
-            value["tokens"] = sorted([rng.randbytes(32).hex(), *value["tokens"][1:]])
+            (other,) = random_token_scalars(rng)
+            scalars[token_of(other).hex()] = other
+            value["tokens"] = sorted([token_of(other).hex(), *value["tokens"][1:]])
         case Lie.OTHER_SALT:
             salt = rng.randbytes(SALT_BYTES)
         case Lie.ALTERED_PROOF:
-            proof = bytearray(b64decode(severity["proof"]))
-            proof[-1] ^= 1
-            severity["proof"] = b64encode(proof).decode()
+            altered = bytearray(b64decode(severity["proof"]))
+            altered[-1] ^= 1
+            severity["proof"] = b64encode(altered).decode()
         case Lie.SWAPPED_COMMITMENTS:
             first, second, *rest = severity["commitments"]
             severity["commitments"] = [second, first, *rest]
         case Lie.POINT_OFF_CURVE:
             severity["commitments"][0] = b64encode(b"\x80" + bytes(46) + b"\x01").decode()
-    return MadeSignal(salt, strictjson.dumps(value), made.draft, made.blindings)
+        case Lie.COPIED_HOLDER:
+            holder = mesh.peers_of(made.issuer)[0].name
+    proof = _holder_proof(mesh, holder, value, salt, scalars, rng)
+    if lie is Lie.NO_HOLDER:
+        k, z = random_scalars(rng.randbytes(32), b"made up", 2)
+        proof = multiply_base(k) + z
+    value["holder"] = b64encode(proof).decode()
+    return MadeSignal(salt, strictjson.dumps(value), made.draft, made.blindings, made.issuer)
+
+
+def _holder_proof(
+    mesh: Mesh,
+    holder: str,
+    value: dict[str, Any],
+    salt: bytes,
+    scalars: dict[str, Scalar],
+    rng: Random,
+) -> bytes:
+    """The holder proof that somebody makes for a body's tokens and claim."""
+    tokens = value["tokens"]
+    threshold = mesh.constraints.band(value["severity"]["band"]).threshold
+    context = context_of(mesh, holder, tokens, threshold, salt, HOLDER_LABEL)
+    return prove_holding([scalars[token] for token in tokens], context, rng.randbytes(32))

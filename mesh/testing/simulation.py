@@ -10,15 +10,18 @@ The same seed gives the same run, to the byte: see `Simulation.trace`.
 """
 
 from collections import Counter
+from functools import cache
 from hashlib import sha256
 from random import Random
 
+from mesh import strictjson
 from mesh.assessment import Outcome
 from mesh.evidence import EvidenceKind, verify_evidence
 from mesh.following import RefusedCheckpointError, SegmentMismatchError, SuspendedLogError
 from mesh.testing.cast import Branch, Conduct, Link, Owner, View
 from mesh.testing.members import TestMesh, make_mesh
 from mesh.testing.orglog import TODAY, OrgLog
+from mesh.testing.promotions import make_promotion
 from mesh.testing.replica import Replica
 from mesh.testing.seeds import seeded
 from mesh.testing.signals import Lie, MadeSignal, SignalPool, falsify
@@ -56,6 +59,7 @@ class Simulation:
         self._owners: dict[str, Owner] = {}
         self._links: list[Link] = []
         self._lies: dict[str, list[MadeSignal]] = {}
+        self._promotions, self._false_promotions = _promotions(self._world)
         for place, member in enumerate(self._world.members):
             name = member.name
             self._lies[name] = _lies(self._world, name)
@@ -111,8 +115,11 @@ class Simulation:
     def _append(self, branch: Branch) -> None:
         log, rng = branch.log, self._rng
         match rng.choices(
-            ("signal", "retract", "lie", "garbage", "again", "unknown", "astray", "late", "erased"),
-            (12, 2, 1, 1, 1, 1, 1, 2, 1),
+            (
+                *("signal", "retract", "lie", "garbage", "again", "unknown", "astray", "late"),
+                *("erased", "sight", "promote", "false promotion"),
+            ),
+            (12, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1),
         )[0]:
             case "retract" if branch.signals:
                 branch.valid[log.append_retraction(rng.choice(branch.signals))] = None
@@ -124,7 +131,7 @@ class Simulation:
                 index = rng.randrange(log.size)
                 log.append_note(log.notes[index], log.answers[index])
             case "unknown":
-                log.append_unknown(rng.choice(("sighting", "promotion", "news")))
+                log.append_unknown(rng.choice(("keys", "adopt", "news")))
             case "astray":
                 log.append_retraction(rng.randbytes(32).hex())
             case "late":
@@ -133,6 +140,13 @@ class Simulation:
             case "erased":
                 log.append_signal()
                 log.erase_body(log.size - 1)
+            case "sight":
+                verdict = rng.choice(("confirm", "deny"))
+                branch.valid[log.append_sighting(rng.randbytes(32).hex(), verdict)] = None
+            case "promote":
+                branch.valid[log.append_promotion(rng.choice(self._promotions))] = None
+            case "false promotion":
+                log.append_promotion(rng.choice(self._false_promotions))
             case _:
                 self._append_signal(branch)
 
@@ -345,3 +359,19 @@ def _pool(world: TestMesh, name: str) -> SignalPool:
 def _lies(world: TestMesh, name: str) -> list[MadeSignal]:
     pool, rng = _pool(world, name), seeded("lies", name)
     return [falsify(world.mesh, pool[i], lie, rng) for i, lie in enumerate(Lie)]
+
+
+@cache
+def _promotions(world: TestMesh) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """True promotions, and false ones: each has the tokens of another."""
+    rng = seeded("promotions", world.mesh.mesh_id)
+    signals = [rng.randbytes(32).hex() for _ in range(3)]
+    true = tuple(
+        make_promotion(world, [rng.randbytes(32) for _ in range(count)], signals)
+        for count in (1, 1, 2, 2)
+    )
+    values = [strictjson.loads(body) for body in true]
+    for one, other in zip(values[::2], values[1::2], strict=True):
+        for left, right in zip(one["windows"], other["windows"], strict=True):
+            left["token"], right["token"] = right["token"], left["token"]
+    return true, tuple(strictjson.dumps(value) for value in values)

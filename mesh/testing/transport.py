@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol, TypeVar
 
-from mesh.assessment import Assessed, Claim
+from mesh.assessment import Assessed
+from mesh.claims import Claim, verify_claims
 from mesh.days import Day
 from mesh.follower import LogFollower
 from mesh.following import SegmentMismatchError, TileMismatchError
 from mesh.testing.orglog import TODAY
-from mesh.wire import MISSING, BodyAnswer, Present
+from mesh.wire import ERASED, MISSING, BodyAnswer, Present
 from proofs.errors import ProofsError
 from proofs.merkle import NodeAddress
-from proofs.severity import verify_batch
 
 T = TypeVar("T")
 
@@ -88,13 +88,18 @@ class FaultySource:
         ]
 
     def bodies(self, start: int, end: int) -> list[BodyAnswer]:
-        """The body answers, unless a fault strikes.
+        """The body answers, unless a fault strikes. No fault says of a body that it was erased:
+        that is the owner's word, and is believed.
 
         :raises AnswerLostError: the answer was lost.
         """
+        told = self.source.bodies(start, end)
         return [
             self._spoil(answer) if self._strikes_one(end - start) else answer
-            for answer in self._shuffle(self.source.bodies(start, end))
+            for answer in (
+                MISSING if answer == ERASED != truth else answer
+                for answer, truth in zip(self._shuffle(told), told, strict=False)
+            )
         ]
 
     def nodes(self, addresses: Iterable[NodeAddress]) -> list[bytes]:
@@ -142,7 +147,7 @@ class FaultySource:
 
 
 class ProofChecker:
-    """Verifies severity proofs and remembers the verdicts, so that a proof used often costs once.
+    """Verifies signals' proofs and remembers the verdicts, so that one used often costs once.
 
     The entropy is fixed, which is right only among one's own fakes: an adversary that knows it
     could make errors cancel in a batch.
@@ -154,7 +159,7 @@ class ProofChecker:
     def __call__(self, claims: Sequence[Claim]) -> list[ProofsError | None]:
         """The verdict for each claim."""
         new = list(dict.fromkeys(claim for claim in claims if claim not in self._verdicts))
-        self._verdicts.update(zip(new, verify_batch(new, bytes(range(32))), strict=True))
+        self._verdicts.update(zip(new, verify_claims(new, bytes(range(32))), strict=True))
         return [self._verdicts[claim] for claim in claims]
 
 

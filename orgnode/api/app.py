@@ -10,6 +10,9 @@ from aiohttp import web
 
 from orgnode.api import openapi
 from orgnode.api.about import AboutRoutes
+from orgnode.api.checks import CheckRoutes
+from orgnode.api.committee import CommitteeRoutes
+from orgnode.api.gateways import GatewayRoutes
 from orgnode.api.guard import Guard, host_names
 from orgnode.api.incidents import IncidentRoutes
 from orgnode.api.routing import MAX_BODY, Handler, Route
@@ -59,6 +62,9 @@ def routes_of(node: NodeServices, options: ApiOptions) -> list[Route]:
 
     table += IncidentRoutes(node).routes()
     table += SignalRoutes(node, options.feed).routes()
+    table += CheckRoutes(node).routes()
+    table += GatewayRoutes(node).routes()
+    table += CommitteeRoutes(node).routes()
     table += AboutRoutes(node, describe, metrics_open=options.metrics_open).routes()
     return table
 
@@ -70,6 +76,7 @@ def build_app(node: NodeServices, options: ApiOptions) -> web.Application:
         token=options.token,
         hosts=options.hosts,
         open_paths=[route.path for route in table if route.open],
+        api_key_paths=[route.path for route in table if route.api_key],
         metrics=node.metrics,
     )
 

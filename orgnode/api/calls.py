@@ -95,7 +95,7 @@ class Caller:
         if len(body) > MAX_REQUEST_BYTES:
             raise RequestTooLongError(
                 f"the request is {len(body)} bytes long; a node takes {MAX_REQUEST_BYTES}",
-                hint="shorten the incident's text",
+                hint="shorten the text",
             )
         return await self._request("POST", path, model, data=body)
 

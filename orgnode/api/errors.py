@@ -15,9 +15,15 @@ from mesh.errors import MeshError
 from mesh.strictjson import JSONSizeError, StrictJSONError
 from orgnode.api.models import ErrorAnswer, Problem
 from orgnode.errors import OrgnodeError
+from orgnode.evaluating.errors import CommitteeUnreachableError, EvaluationBudgetError
 from orgnode.feed import TooManySubscribersError
 from orgnode.ownlog import LogClosedError
-from orgnode.publisher import NotLiveError, NotYourSignalError, UnknownSignalError
+from orgnode.publisher import (
+    NotLiveError,
+    NotYourSignalError,
+    OwnSightingError,
+    UnknownSignalError,
+)
 from orgnode.store import (
     StoreBusyError,
     StoreClosedError,
@@ -126,10 +132,13 @@ _STATUS: Final[Sequence[tuple[type[Exception], int]]] = (
     (StrictJSONError, 400),
     (UnknownSignalError, 404),
     (NotYourSignalError, 403),
+    (OwnSightingError, 403),
     (NotLiveError, 409),
     (LogClosedError, 503),
     (TooManySubscribersError, 503),
     (WorkerDiedError, 503),
+    (CommitteeUnreachableError, 503),
+    (EvaluationBudgetError, 429),
     # Conditions of the disk: nothing was kept, and trying again later may work.
     (StoreFullError, 503),
     (StoreReadOnlyError, 503),

@@ -64,13 +64,21 @@ class Guard:
     """The checks before a handler, and the catching of its errors.
 
     `token` is the bearer token; `hosts` are the allowed Host names, without port; `open_paths` need
-    no token.
+    no token, `api_key_paths` take it in the header `x-api-key` too, where gateways put it.
     """
 
     def __init__(
-        self, *, token: str, hosts: Collection[str], open_paths: Collection[str], metrics: Metrics
+        self,
+        *,
+        token: str,
+        hosts: Collection[str],
+        open_paths: Collection[str],
+        metrics: Metrics,
+        api_key_paths: Collection[str] = (),
     ) -> None:
+        self._token = token.encode()
         self._expected = f"Bearer {token}".encode()
+        self._api_key = frozenset(api_key_paths)
         self._hosts = frozenset(host.lower() for host in hosts)
         self._open = frozenset(open_paths)
         self._metrics = metrics
@@ -130,7 +138,9 @@ class Guard:
     def _check_token(self, request: web.Request) -> None:
         if request.path in self._open:
             return
-        given = request.headers.getall("Authorization", [])
+        expected, given = self._expected, request.headers.getall("Authorization", [])
+        if not given and request.path in self._api_key:
+            expected, given = self._token, request.headers.getall("x-api-key", [])
         if len(given) != 1:
             raise UnauthorizedError(
                 "the request has no bearer token",
@@ -138,7 +148,7 @@ class Guard:
                 "file `token`",
             )
         # Compared as bytes in constant time: how far a guess was right must not show.
-        if not hmac.compare_digest(given[0].encode("utf-8", "surrogateescape"), self._expected):
+        if not hmac.compare_digest(given[0].encode("utf-8", "surrogateescape"), expected):
             raise UnauthorizedError(
                 "the bearer token is wrong",
                 hint="read the token again from the data directory's file `token`",

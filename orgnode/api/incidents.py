@@ -45,7 +45,7 @@ class IncidentRoutes:
                 tag="incidents",
                 body=IncidentRequest,
                 answers={201: IncidentAnswer, 200: IncidentAnswer},
-                errors=(503,),
+                errors=(429, 503),
             ),
             Route(
                 "POST",
@@ -58,7 +58,7 @@ class IncidentRoutes:
                 tag="incidents",
                 body=BatchRequest,
                 answers={200: BatchAnswer},
-                errors=(503,),
+                errors=(429, 503),
             ),
             Route(
                 "POST",

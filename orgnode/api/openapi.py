@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from orgnode.api.models import ErrorAnswer, FeedItem
-from orgnode.api.routing import MAX_BODY, Media, Route
+from orgnode.api.routing import MAX_BODY, MAX_FOREIGN_BODY, Media, Route
 
 _REF = "#/components/schemas/{model}"
 
@@ -22,10 +22,11 @@ _REASONS = {
     408: "The body did not arrive in time",
     409: "The state does not allow it",
     410: "The content was erased",
-    413: f"The body is over {MAX_BODY} bytes",
+    413: f"The body is over {MAX_BODY} bytes (a gateway's: {MAX_FOREIGN_BODY})",
     415: "Not JSON, or compressed",
     421: "A Host name that this node does not answer to",
     422: "The content does not hold",
+    429: "The day's evaluations are used up",
     500: "The node failed",
     503: "Not now: starting, shutting down, or full",
 }
@@ -35,7 +36,8 @@ What an organization's own programs and people ask of its node. Prompts and comp
 come in with an incident stay in this node's vault; no route gives them out.
 
 Every error is `{"error": {"code", "message", "hint"}}`; codes are stable names. JSON is strict:
-duplicate keys, unknown fields, fractions and integers past 2^53 - 1 are refused.
+duplicate keys, unknown fields, fractions and integers past 2^53 - 1 are refused. Checks and the
+gateways' own forms take fractions, and the latter fields that nobody here knows.
 """
 
 
@@ -63,6 +65,7 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
         "servers": [{"url": "/", "description": "This node; loopback unless configured"}],
         "security": [{"token": []}],
         "tags": [
+            {"name": "checks", "description": "Asking whether a text is known, for gateways"},
             {"name": "incidents", "description": "Publishing"},
             {"name": "signals", "description": "What this organization and its peers published"},
             {"name": "feed", "description": "Following, live"},
@@ -77,7 +80,13 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "The content of the file `token` in the data directory",
-                }
+                },
+                "apiKey": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "x-api-key",
+                    "description": "The same token, as gateways send it",
+                },
             },
         },
     }
@@ -94,6 +103,8 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["description"] = route.description
     if route.open:
         operation["security"] = []
+    elif route.api_key:
+        operation["security"] = [{"token": []}, {"apiKey": []}]
     parameters = _parameters(route)
     if parameters:
         operation["parameters"] = parameters

@@ -17,6 +17,7 @@ from multidict import MultiMapping
 from pydantic import ValidationError
 
 from mesh import strictjson
+from orgnode.api import loosejson
 from orgnode.api.errors import (
     ContentEncodingError,
     InvalidQueryError,
@@ -33,6 +34,9 @@ MAX_BODY: Final = 1 << 20
 
 BODY_SECONDS: Final = 30.0
 """How long a body may take to arrive."""
+
+MAX_FOREIGN_BODY: Final = 16 << 20
+"""Largest body of a gateway's request in bytes: images come in it, though nobody looks at them."""
 
 _MAX_DEPTH = 16
 
@@ -54,7 +58,7 @@ class Route:
 
     `answers` maps each status of success (and 503 of `/readyz`) to what it gives; `errors` lists
     the statuses whose answer is the common error, besides those that every route can give. `open`
-    routes need no token.
+    routes need no token; `api_key` ones take it in the header `x-api-key` too.
     """
 
     method: str
@@ -71,6 +75,7 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict)
     errors: tuple[int, ...] = ()
     open: bool = False
+    api_key: bool = False
 
 
 async def body_of(request: web.Request, model: type[RequestT]) -> RequestT:
@@ -79,6 +84,22 @@ async def body_of(request: web.Request, model: type[RequestT]) -> RequestT:
     Raises NotJSONError, ContentEncodingError, RequestTooLargeError, RequestTooSlowError,
     StrictJSONError, InvalidRequestError.
     """
+    data = await _data_of(request, MAX_BODY)
+    value = strictjson.loads(data, max_bytes=MAX_BODY, max_depth=_MAX_DEPTH)
+    return _validated(value, model)
+
+
+async def loose_body_of(
+    request: web.Request, model: type[RequestT], limit: int = MAX_BODY
+) -> RequestT:
+    """Read a request's body as JSON that may hold fractions, of a model; at most `limit` bytes.
+
+    Raises what `body_of` raises.
+    """
+    return _validated(loosejson.loads(await _data_of(request, limit)), model)
+
+
+async def _data_of(request: web.Request, limit: int) -> bytes:
     if request.content_type != "application/json":
         raise NotJSONError(
             "the body's Content-Type is not application/json",
@@ -88,16 +109,20 @@ async def body_of(request: web.Request, model: type[RequestT]) -> RequestT:
         raise ContentEncodingError("the body is compressed", hint="send it as it is")
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            data = await request.read()
+            if limit != MAX_BODY:
+                return await request.clone(client_max_size=limit).read()
+            return await request.read()
     except TimeoutError as error:
         raise RequestTooSlowError(
             f"the body did not arrive within {BODY_SECONDS:.0f} seconds", hint="send it again"
         ) from error
     except web.HTTPRequestEntityTooLarge as error:
         raise RequestTooLargeError(
-            f"the body is over {MAX_BODY} bytes", hint="send less at once; split the batch"
+            f"the body is over {limit} bytes", hint="send less at once; split the batch"
         ) from error
-    value = strictjson.loads(data, max_bytes=MAX_BODY, max_depth=_MAX_DEPTH)
+
+
+def _validated(value: object, model: type[RequestT]) -> RequestT:
     try:
         return model.model_validate(value)
     except ValidationError as error:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mesh.genesis import Mesh
+from orgnode.checking import Checker
+from orgnode.evaluating.status import CommitteeView
 from orgnode.feed import FeedHub
 from orgnode.incidents import IncidentInput, Published
 from orgnode.metrics import Metrics
@@ -64,6 +66,10 @@ class PublisherService(Protocol):
         """Withdraw an own signal; returns the retraction's place in the log when it is durable."""
         ...
 
+    async def sight(self, entry_id: str, verdict: str) -> Published:
+        """Confirm or deny another's signal; returns the sighting's place when it is durable."""
+        ...
+
 
 class NodeServices(Protocol):
     """One running node, as the local API sees it."""
@@ -86,6 +92,16 @@ class NodeServices(Protocol):
     @property
     def publisher(self) -> PublisherService:
         """Where incidents go."""
+        ...
+
+    @property
+    def checker(self) -> Checker:
+        """What answers checks."""
+        ...
+
+    @property
+    def evaluator(self) -> CommitteeView:
+        """What asks the committee."""
         ...
 
     @property

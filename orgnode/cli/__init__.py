@@ -12,7 +12,22 @@ from typing import Annotated
 
 import typer
 
-from orgnode.cli import doctor, feed, genesis, log, peers, report, setup, signals, testnet, verify
+from orgnode.cli import (
+    check,
+    committee,
+    doctor,
+    feed,
+    genesis,
+    log,
+    peers,
+    policy,
+    report,
+    setup,
+    sighting,
+    signals,
+    testnet,
+    verify,
+)
 from orgnode.cli.errors import ErrorMappingGroup
 from orgnode.cli.session import Data, Json, session_of
 from orgnode.cli.vocabulary import CATEGORY_LIST
@@ -25,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="One organization's node in a mesh that warns of attacks on language models.\n\n"
     "Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 the node does not answer, "
-    "4 verification failed.",
+    "4 verification failed; of check: 10 escalate, 11 block, 12 deny.",
 )
 
 
@@ -52,6 +67,7 @@ def _root(
 
 _NODE = "Run a node"
 _SIGNALS = "Publish and read"
+_CHECKS = "Check texts"
 _MESH = "The mesh"
 app.command(rich_help_panel=_NODE)(setup.init)
 app.command(rich_help_panel=_NODE)(setup.run)
@@ -62,7 +78,11 @@ app.command(rich_help_panel=_SIGNALS)(signals.signals)
 app.command(rich_help_panel=_SIGNALS)(signals.show)
 app.command(rich_help_panel=_SIGNALS)(verify.verify)
 app.command(rich_help_panel=_SIGNALS)(signals.retract)
+app.command(rich_help_panel=_SIGNALS)(sighting.sighting)
+app.command(rich_help_panel=_CHECKS)(check.check)
+app.add_typer(policy.app, name="policy", rich_help_panel=_CHECKS)
 app.command(rich_help_panel=_MESH)(peers.peers)
+app.command(rich_help_panel=_MESH)(committee.committee)
 app.add_typer(log.app, name="log", rich_help_panel=_MESH)
 app.add_typer(genesis.app, name="genesis", rich_help_panel=_MESH)
 app.add_typer(testnet.app, name="testnet", rich_help_panel=_MESH)

@@ -18,13 +18,14 @@ from enum import StrEnum
 from typing import Final
 
 from mesh.errors import MeshError
+from mesh.fingerprint import SelectionKey, parse_corpus
 from mesh.genesis import Mesh, open_genesis
 from mesh.member import MemberCard, open_card
 from orgnode.config import NodeConfig, load_config, unknown_environment
 from orgnode.datadir import DataDir, read_file
 from orgnode.errors import OrgnodeError
-from orgnode.founding import fingerprint_digest
 from orgnode.keystore import KeyStore
+from orgnode.share import read_selection_key, read_share
 from orgnode.store.errors import from_sqlite
 from orgnode.tls import check_certificates
 from proofs.errors import ProofsError
@@ -199,7 +200,7 @@ def check_genesis(datadir: DataDir, keystore: KeyStore | None) -> tuple[Mesh | N
         return None, bad(
             "genesis",
             "this node has not joined a mesh",
-            "exchange cards, then `orgnode genesis create`, `sign` and `join`",
+            "exchange cards, then `orgnode genesis propose`, `keygen`, `create`, `sign` and `join`",
         )
     try:
         mesh = open_genesis(read_file(datadir.genesis))
@@ -225,21 +226,79 @@ def check_genesis(datadir: DataDir, keystore: KeyStore | None) -> tuple[Mesh | N
     return mesh, good("genesis", detail)
 
 
-def check_fingerprint_key(datadir: DataDir, mesh: Mesh | None) -> Check:
-    """The fingerprint key is the mesh's."""
+def check_selection_key(datadir: DataDir, mesh: Mesh | None) -> Check:
+    """The selection key is the mesh's."""
     if mesh is None:
-        return skipped("fingerprint key", "needs a genesis")
+        return skipped("selection key", "needs a genesis")
     try:
-        key = datadir.read_fingerprint_key()
+        read_selection_key(datadir, mesh)
     except PROBLEMS as error:
-        return problem("fingerprint key", error)
-    if fingerprint_digest(key) != mesh.constraints.fingerprint_key_digest:
-        return bad(
-            "fingerprint key",
-            "is not the one that the genesis commits to: no token would match a peer's",
-            "ask a founder for the mesh's fingerprint.key",
+        return problem("selection key", error)
+    return good("selection key", "the one that the genesis commits to")
+
+
+def check_committee(datadir: DataDir, mesh: Mesh | None, keystore: KeyStore | None) -> Check:
+    """Which seat this node has on the committee, and that its share fits."""
+    if mesh is None or keystore is None:
+        return skipped("committee", "needs keys and genesis")
+    committee = mesh.constraints.committee
+    seat = committee.seat_of(keystore.name)
+    if seat is None:
+        return good("committee", f"no seat of its {len(committee.seats)}: nothing to keep")
+    try:
+        read_share(datadir, mesh, keystore)
+    except PROBLEMS as error:
+        return problem("committee", error)
+    return good(
+        "committee",
+        f"seat {seat.index} of {len(committee.seats)}, its share fits; {committee.threshold} "
+        "answers are needed",
+    )
+
+
+def check_benign(datadir: DataDir, mesh: Mesh | None) -> Check:
+    """The benign corpus is there, and is the one that all members use."""
+    if mesh is None:
+        return skipped("benign corpus", "needs a genesis")
+    digest = mesh.constraints.benign_digest
+    if digest is None:
+        return warning(
+            "benign corpus",
+            "the genesis names none: everyday phrases may match",
+            "name your own templates in templates/, and found the next mesh with one",
         )
-    return good("fingerprint key", "the one that the genesis commits to")
+    try:
+        texts = parse_corpus(datadir.read_benign(digest))
+    except PROBLEMS as error:
+        return problem("benign corpus", error)
+    return good("benign corpus", f"{len(texts)} texts, the ones that the genesis names")
+
+
+def check_policy(datadir: DataDir) -> Check:
+    """The operator's own rules can be read, and do not let everything pass."""
+    # Imported here: it brings the whole of matching along.
+    from orgnode.checking.policyfile import PolicyFile
+
+    try:
+        key = SelectionKey(datadir.read_selection_key())
+    except PROBLEMS:
+        return skipped("policy", "needs a selection key")
+    try:
+        policy = PolicyFile(datadir.path, key).current
+    except PROBLEMS as error:
+        return problem("policy", error)
+    rules = policy.settings
+    if rules.kill_switch:
+        return warning(
+            "policy",
+            "the kill switch is on: every text is allowed, nothing is checked",
+            "orgnode policy, once what it was for is over",
+        )
+    return good(
+        "policy",
+        f"mode {rules.mode}, {rules.fail} when the mesh can't verify, {policy.templates} own "
+        f"templates, {policy.allowed} allowed texts",
+    )
 
 
 def check_token(datadir: DataDir) -> Check:

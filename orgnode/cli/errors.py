@@ -5,6 +5,9 @@
 2  the command line itself is wrong
 3  the node does not answer
 4  something was checked and is not valid
+10 the text that was checked has to be looked at by a person (escalate)
+11 the text that was checked is a known attack (block)
+12 the mesh could not verify the text, and the policy denies it then (deny)
 130  interrupted
 """
 
@@ -27,6 +30,9 @@ USAGE: Final = 2
 UNREACHABLE: Final = 3
 INVALID: Final = 4
 INTERRUPTED: Final = 130
+ESCALATE: Final = 10
+BLOCK: Final = 11
+DENY: Final = 12
 
 
 class CliError(OrgnodeError):

@@ -1,112 +1,56 @@
-"""`orgnode genesis`: founders draft, sign and join a mesh, each on their own machine."""
+"""`orgnode genesis`: founders make the mesh's keys together, sign its rules, and join it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from mesh.constraints import MIN_MEMBERS, Constraints
-from mesh.errors import MeshError
 from mesh.genesis import mesh_id_of, missing_signatures, read_genesis
-from mesh.member import open_card
+from orgnode.cli.ceremony import create, keygen, propose
 from orgnode.cli.errors import CliError, UsageProblemError
-from orgnode.cli.render import fields, table
+from orgnode.cli.genesis_view import show_rules, summary
+from orgnode.cli.render import fields
 from orgnode.cli.session import (
     Json,
     PassphraseFile,
-    Session,
     SubData,
     open_keys,
     session_of,
 )
-from orgnode.datadir import DataDir, write_file
+from orgnode.datadir import write_file
 from orgnode.founding import (
     check_own_card,
-    draft,
     install,
-    read_fingerprint_key,
+    read_founding_files,
     read_genesis_file,
-    read_given_file,
+    review,
     sign,
 )
-from proofs.errors import ProofsError
 
-app = typer.Typer(help="Found a mesh: draft its genesis, sign it, join it.", no_args_is_help=True)
+app = typer.Typer(
+    help="Found a mesh: make its keys together, sign its genesis, join it.", no_args_is_help=True
+)
 
-
-class OutputExistsError(CliError):
-    """A file of this name is there already; another mesh's genesis might be lost."""
-
-
-class NotACardError(CliError):
-    """A file that was given as a founder's card is none, or was changed."""
+app.command()(propose)
+app.command()(keygen)
+app.command()(create)
 
 
 class UnsignedGenesisError(CliError):
     """Nobody has signed this copy of the genesis: there is nothing to join on."""
 
 
-@app.command()
-def create(
-    ctx: typer.Context,
-    cards: Annotated[
-        list[Path], typer.Argument(help="Every founder's card.note.", metavar="CARD...")
-    ],
-    mesh_name: Annotated[str, typer.Option(help="What people call the mesh.")],
-    out: Annotated[Path, typer.Option(help="Directory for genesis.note and fingerprint.key.")],
-    as_json: Json = False,
-) -> None:
-    """Draft a genesis from the founders' cards, unsigned, with a fresh fingerprint key."""
-    session = session_of(ctx)
-    if len(cards) < MIN_MEMBERS:
-        raise UsageProblemError(
-            f"a mesh has at least {MIN_MEMBERS} founders",
-            hint="give every founder's card.note; for production four or more",
-        )
-    genesis, key = out / "genesis.note", out / "fingerprint.key"
-    for path in (genesis, key):
-        if path.exists():
-            raise OutputExistsError(
-                f"{path} exists already", hint="name another --out directory, or move it away"
-            )
-    read = [read_given_file(card) for card in cards]
-    for path, card in zip(cards, read, strict=True):
-        try:
-            open_card(card)
-        except (MeshError, ProofsError) as error:
-            raise NotACardError(
-                f"{path} is no member card: {error}",
-                hint="give the card.note that `orgnode init` made, unchanged",
-            ) from None
-    made = draft(mesh_name, read)
-    out.mkdir(parents=True, exist_ok=True)
-    DataDir(out).write_fingerprint_key(made.fingerprint_key)
-    write_file(genesis, made.text.encode(), private=False)
-    if session.output.as_json:
-        session.output.item(
-            {
-                "mesh": mesh_id_of(made.text),
-                **_summary(made.constraints),
-                "genesis": str(genesis),
-                "fingerprint_key": str(key),
-            }
-        )
-        return
-    _show(session, made.constraints, mesh_id_of(made.text))
-    session.output.show(
-        Text(
-            f"\nWrote {genesis} and {key}.\n"
-            "Next:\n"
-            f"  1. Send {genesis} to every founder; each signs it:\n"
-            "     orgnode genesis sign genesis.note\n"
-            f"  2. Hand {key} to the founders privately: whoever has it can test guesses\n"
-            "     against published tokens.\n"
-            "  3. With all signed copies: orgnode genesis join COPY... --fingerprint-key FILE"
-        )
-    )
+Keygen = Annotated[
+    Path | None,
+    typer.Option(
+        "--keygen",
+        metavar="DIR",
+        help="Directory of the key generation; by default the genesis's own.",
+        show_default=False,
+    ),
+]
 
 
 @app.command("sign")
@@ -115,6 +59,7 @@ def sign_command(
     genesis: Annotated[
         Path, typer.Argument(help="The genesis, signed by others or by nobody yet.")
     ],
+    keygen_dir: Keygen = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Where to write it; in place by default.", show_default=False),
@@ -124,14 +69,19 @@ def sign_command(
     data_dir: SubData = None,
     as_json: Json = False,
 ) -> None:
-    """Show the rules of a mesh, and add this node's signature to them."""
+    """Show the rules of a mesh, and add this node's signature to them.
+
+    The committee in them is first recomputed from what all founders said in the key generation.
+    """
     session = session_of(ctx)
     session.datadir.check_exists()
     copy = read_genesis_file(genesis)
     constraints = read_genesis(copy)
     own = check_own_card(session.datadir, constraints)
+    files = read_founding_files(keygen_dir or genesis.parent)
+    outcome = review(session.datadir, constraints, files).outcome()
     if not session.output.as_json:
-        _show(session, constraints, mesh_id_of(copy))
+        show_rules(session.output, constraints, mesh_id_of(copy), outcome)
     if not yes:
         if session.output.as_json:
             raise UsageProblemError(
@@ -142,7 +92,7 @@ def sign_command(
             "mesh id with the other founders first",
             abort=True,
         )
-    signed = sign(session.datadir, copy, open_keys(session, passphrase_file))
+    signed = sign(session.datadir, copy, files, open_keys(session, passphrase_file))
     target = out or genesis
     write_file(target, signed, private=False)
     missing = list(missing_signatures(signed))
@@ -160,9 +110,7 @@ def sign_command(
     if missing:
         session.output.say(f"Still to sign: {', '.join(missing)}")
     else:
-        session.output.say(
-            f"All founders have signed. Next: orgnode genesis join {target} --fingerprint-key FILE"
-        )
+        session.output.say(f"All founders have signed. Next: orgnode genesis join {target}")
 
 
 @app.command()
@@ -171,9 +119,8 @@ def join(
     copies: Annotated[
         list[Path], typer.Argument(help="One or more signed copies.", metavar="GENESIS...")
     ],
-    fingerprint_key: Annotated[
-        Path, typer.Option(help="The mesh's fingerprint.key, from whoever drafted the genesis.")
-    ],
+    keygen_dir: Keygen = None,
+    passphrase_file: PassphraseFile = None,
     data_dir: SubData = None,
     as_json: Json = False,
 ) -> None:
@@ -188,9 +135,18 @@ def join(
                 f"nobody has signed {path} yet", hint=f"sign it: orgnode genesis sign {path}"
             )
         notes.append(copy)
-    mesh = install(session.datadir, notes, read_fingerprint_key(fingerprint_key))
+    files = read_founding_files(keygen_dir or copies[0].parent)
+    keystore = open_keys(session, passphrase_file)
+    mesh = install(session.datadir, notes, files, keystore)
+    seat = mesh.constraints.committee.seat_of(keystore.name)
     if session.output.as_json:
-        session.output.item({"mesh": mesh.mesh_id, **_summary(mesh.constraints)})
+        session.output.item(
+            {
+                "mesh": mesh.mesh_id,
+                **summary(mesh.constraints),
+                "seat": None if seat is None else seat.index,
+            }
+        )
         return
     session.output.say(f"Joined {mesh.constraints.name}", "bold green")
     session.output.show(
@@ -199,79 +155,14 @@ def join(
                 ("mesh id", mesh.mesh_id),
                 ("members", len(mesh.members)),
                 ("signed by", "every founder"),
+                (
+                    "committee",
+                    "no seat: this node asks, and answers nobody"
+                    if seat is None
+                    else f"seat {seat.index} of {len(mesh.constraints.committee.seats)}, its share "
+                    "is in keys/",
+                ),
             ]
         )
     )
     session.output.say("Compare the mesh id with the other founders. Next: orgnode run")
-
-
-def _summary(constraints: Constraints) -> dict[str, Any]:
-    return {
-        "name": constraints.name,
-        "trial": constraints.trial,
-        "quorum": constraints.quorum,
-        "max_faulty": constraints.max_faulty,
-        "members": [
-            {
-                "name": card.name,
-                "control_group": card.control_group,
-                "endpoint": f"{card.host}:{card.port}",
-                "identity": card.identity,
-            }
-            for card in constraints.members
-        ],
-        "rubric": {
-            "components": dict(constraints.rubric.components),
-            "component_max": constraints.rubric.component_max,
-        },
-        "bands": {band.name: band.threshold for band in constraints.bands},
-    }
-
-
-def _show(session: Session, constraints: Constraints, mesh_id: str) -> None:
-    output = session.output
-    output.show(
-        Text.assemble(
-            (constraints.name, "bold"),
-            (
-                "  TRIAL: under 4 members, none may be faulty" if constraints.trial else "",
-                "yellow",
-            ),
-        )
-    )
-    output.show(
-        table(
-            ("member", "control group", "endpoint", "identity key"),
-            [
-                (card.name, card.control_group, f"{card.host}:{card.port}", card.identity)
-                for card in constraints.members
-            ],
-        )
-    )
-    rubric = constraints.rubric
-    output.show(
-        fields(
-            [
-                ("mesh id", mesh_id),
-                (
-                    "quorum",
-                    f"{constraints.quorum} of {len(constraints.members)} members, "
-                    f"{constraints.max_faulty} may be faulty",
-                ),
-                (
-                    "rubric",
-                    " + ".join(f"{weight}×{name}" for name, weight in rubric.components)
-                    + f", each 0..{rubric.component_max}",
-                ),
-                (
-                    "bands",
-                    ", ".join(f"{band.name} ≥ {band.threshold}" for band in constraints.bands),
-                ),
-                (
-                    "expiry",
-                    f"{constraints.default_expiry_days} days, "
-                    f"at most {constraints.max_expiry_days}",
-                ),
-            ]
-        )
-    )

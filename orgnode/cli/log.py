@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from mesh.assessment import Outcome, assess
+from mesh.claims import Claim, verify_claims
 from mesh.constraints import UnknownMemberError
 from mesh.errors import MeshError
 from mesh.genesis import Mesh
@@ -25,7 +26,7 @@ from orgnode.store.sqlite import SqliteStore
 from proofs.checkpoint import open_checkpoint
 from proofs.errors import ProofsError
 from proofs.frontier import Frontier, leaf_hash
-from proofs.severity import BATCH_ENTROPY, Statement, verify_batch
+from proofs.severity import BATCH_ENTROPY
 
 app = typer.Typer(help="Look after the stored logs.", no_args_is_help=True)
 
@@ -219,7 +220,7 @@ def _verify_proofs(
     for start in range(0, size, PROOF_BATCH):
         end = min(start + PROOF_BATCH, size)
         batch = list(_claims(store, mesh, name, start, end, result))
-        verdicts = verify_batch([claim for _, claim in batch], os.urandom(BATCH_ENTROPY))
+        verdicts = verify_claims([claim for _, claim in batch], os.urandom(BATCH_ENTROPY))
         for (record, _), verdict in zip(batch, verdicts, strict=True):
             if verdict is None:
                 result.proofs += 1
@@ -230,8 +231,8 @@ def _verify_proofs(
 
 def _claims(
     store: Store, mesh: Mesh, name: str, start: int, end: int, result: Audit
-) -> Iterator[tuple[EntryRecord, tuple[Statement, bytes]]]:
-    """The severity claims of the accepted signals that still have their content."""
+) -> Iterator[tuple[EntryRecord, Claim]]:
+    """The claims of the accepted signals that still have their content."""
     member = mesh.member(name)
     records = store.records(name, start, end)
     notes, bodies = store.entries(name, start, end), store.bodies(name, start, end)

@@ -18,16 +18,19 @@ from orgnode.cli.checks import (
     Verdict,
     bad,
     check_backends,
+    check_benign,
     check_card,
+    check_committee,
     check_config,
     check_database,
     check_directory,
     check_disk,
     check_environment,
-    check_fingerprint_key,
     check_genesis,
     check_keys,
+    check_policy,
     check_python,
+    check_selection_key,
     check_token,
     good,
     problem,
@@ -64,7 +67,10 @@ def run_checks(datadir: DataDir, passphrase: str | None) -> Iterator[Check]:
     yield check_card(datadir, config, keystore)
     mesh, found = check_genesis(datadir, keystore)
     yield found
-    yield check_fingerprint_key(datadir, mesh)
+    yield check_selection_key(datadir, mesh)
+    yield check_committee(datadir, mesh, keystore)
+    yield check_benign(datadir, mesh)
+    yield check_policy(datadir)
     yield check_token(datadir)
     yield check_disk(datadir)
     yield check_database(datadir)

@@ -129,7 +129,7 @@ def stored_mesh(session: Session) -> Mesh:
     session.datadir.check_exists()
     if not session.datadir.genesis.exists():
         # Imported here: only this error needs the node's modules.
-        from orgnode.node import not_joined
+        from orgnode.material import not_joined
 
         raise not_joined("this node")
     return open_genesis(read_file(session.datadir.genesis))

@@ -101,10 +101,12 @@ def init(
         Text(
             "\nNext:\n"
             f"  1. Send {session.datadir.card} to the other founders (it holds no secret).\n"
-            "  2. One of you:   orgnode genesis create --mesh-name NAME --out DIR CARD...\n"
-            "  3. Each of you:  orgnode genesis sign genesis.note\n"
-            "  4. Each of you:  orgnode genesis join genesis.note... --fingerprint-key FILE\n"
-            "  5. Each of you:  orgnode run"
+            "  2. One of you:         orgnode genesis propose --mesh-name NAME --out DIR CARD...\n"
+            "  3. Each of you, twice: orgnode genesis keygen DIR\n"
+            "  4. One of you:         orgnode genesis create DIR\n"
+            "  5. Each of you:        orgnode genesis sign DIR/genesis.note\n"
+            "  6. Each of you:        orgnode genesis join DIR/genesis.note\n"
+            "  7. Each of you:        orgnode run"
         )
     )
 

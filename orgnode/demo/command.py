@@ -22,8 +22,15 @@ from orgnode.cli.incident_files import Row, read_incidents
 from orgnode.cli.render import Output, short_id
 from orgnode.client import NodeClient
 from orgnode.demo.measure import Measured, Report, following, publish
-from orgnode.demo.outcome import results, show_refusals, show_shared, show_verdict
+from orgnode.demo.outcome import (
+    results,
+    show_refusals,
+    show_shared,
+    show_verdict,
+    show_warned,
+)
 from orgnode.demo.view import LiveFeed, View
+from orgnode.demo.warning import enforce, needed, warn
 from orgnode.testing.maverick import MARK
 from orgnode.testnet import TestNetwork
 
@@ -68,6 +75,10 @@ async def demonstrate(view: View, network: TestNetwork, rows: Sequence[Row]) -> 
     with view.phase(f"Start {len(names)} node processes"):
         await network.up()
         view.say(f"   all ready; the node of {maverick} is a liar: it will forge one signal")
+    honest = names[:-1]
+    warning = len(honest) >= needed(network)
+    if warning:
+        enforce(network, honest[needed(network) - 1])
     dealt = assign(rows, names, maverick)
     total = sum(map(len, dealt.values()))
     measured = Measured(names)
@@ -82,10 +93,19 @@ async def demonstrate(view: View, network: TestNetwork, rows: Sequence[Row]) -> 
             async with following(measured, clients, live.observe):
                 await _publish_all(measured, clients, dealt, live)
                 await measured.settle(SETTLE_SECONDS)
-    show_refusals(view, measured)
-    show_shared(view, measured)
-    view.show(results(measured, maverick))
-    return show_verdict(view, measured, rows)
+        show_refusals(view, measured)
+        show_shared(view, measured)
+        view.show(results(measured, maverick))
+        good = show_verdict(view, measured, rows)
+        if not warning:
+            view.say(
+                f"Who checks, blocks what {needed(network) - 1} others met: run this with "
+                f"--orgs {needed(network) + 1} or more to see it.",
+                "yellow",
+            )
+            return good
+        warned = await warn(view, network, clients, honest)
+    return show_warned(view, warned) and good
 
 
 async def _publish_all(

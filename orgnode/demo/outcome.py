@@ -12,6 +12,7 @@ from orgnode.cli.incident_files import Row
 from orgnode.cli.render import clean, short_id, table
 from orgnode.demo.measure import Measured
 from orgnode.demo.view import View
+from orgnode.demo.warning import Warned
 
 MAX_SHOWN: Final = 20
 
@@ -104,4 +105,18 @@ def show_verdict(view: View, measured: Measured, rows: Sequence[Row]) -> bool:
             "bold green",
         )
         view.say(WHAT_IT_SHOWS, "dim")
+    return not wrong
+
+
+def show_warned(view: View, warned: Warned) -> bool:
+    """Say whether the second act went as it should; returns that."""
+    wrong = list(warned.wrong())
+    for line in wrong:
+        view.say(f"✗ {clean(line)}", "bold red")
+    if not wrong:
+        view.say(
+            f"✓ {warned.checker} blocked an attack that it never saw, in every disguise, and let "
+            "the harmless text pass. No prompt was exchanged.",
+            "bold green",
+        )
     return not wrong

@@ -15,7 +15,10 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from mesh.days import Day, DayFormatError, parse_day
+from mesh.evaluation import MAX_EVALUATION_NOTE
 from mesh.member import MemberCard
+from mesh.metering import MAX_COUNTS_NOTE
 from mesh.strictjson import StrictJSONError, loads
 from mesh.wire import (
     Announcement,
@@ -34,7 +37,7 @@ from orgnode.federation.errors import (
     WrongPeerError,
 )
 from orgnode.federation.limits import KIB, ClientLimits
-from orgnode.federation.paths import ANNOUNCE, PING, log_path
+from orgnode.federation.paths import ANNOUNCE, EVALUATE, EVALUATIONS, PING, log_path
 from orgnode.tls import peer_pin
 from proofs.tiles import (
     MAX_ENTRY,
@@ -73,6 +76,7 @@ class PeerClient:
         self._log = log_path(card.name)
         self._context = context
         self._session: aiohttp.ClientSession | None = None
+        self._evaluating: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> PeerClient:
         return self
@@ -82,9 +86,11 @@ class PeerClient:
 
     async def close(self) -> None:
         """Close the line; a later call opens it anew."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        sessions = (self._session, self._evaluating)
+        self._session = self._evaluating = None
+        for session in sessions:
+            if session is not None:
+                await session.close()
 
     async def ping(self) -> dict[str, Any]:
         """The peer's name, mesh id and constraints version, as it states them."""
@@ -136,6 +142,21 @@ class PeerClient:
             raise PeerAnswerError(f"{self.card.name} answered an announcement without a size")
         return size
 
+    async def evaluate(self, note: bytes, deadline: float) -> bytes:
+        """Hand the peer's committee seat a signed request, for at most `deadline` seconds.
+
+        Returns the signed answer, unverified. On a line of its own: see `ClientLimits`.
+        """
+        if self._evaluating is None:
+            self._evaluating = self._new_session(self._limits.evaluations)
+        return await self._ask(
+            "POST", EVALUATE, MAX_EVALUATION_NOTE, deadline, body=note, session=self._evaluating
+        )
+
+    async def evaluation_counts(self) -> bytes:
+        """The signed note of what the peer's seat evaluated today, and for whom; unverified."""
+        return await self._get(EVALUATIONS, MAX_COUNTS_NOTE, self._limits.short)
+
     def _object(self, data: bytes) -> dict[str, Any]:
         try:
             value = loads(data, max_bytes=KIB, max_depth=2)
@@ -149,12 +170,18 @@ class PeerClient:
         return await self._ask("GET", path, cap, deadline)
 
     async def _ask(
-        self, method: str, path: str, cap: int, deadline: float, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        cap: int,
+        deadline: float,
+        body: bytes | None = None,
+        session: aiohttp.ClientSession | None = None,
     ) -> bytes:
         name = self.card.name
         try:
             async with asyncio.timeout(deadline):
-                return await self._exchange(method, path, cap, body)
+                return await self._exchange(session or self._open(), method, path, cap, body)
         except TimeoutError as error:
             raise PeerTimeoutError(
                 f"{name} gave no whole answer within {deadline:g} s",
@@ -182,8 +209,10 @@ class PeerClient:
                 hint=f"check the network, and whether {name}'s node is running",
             ) from error
 
-    async def _exchange(self, method: str, path: str, cap: int, body: bytes | None) -> bytes:
-        async with self._open().request(
+    async def _exchange(
+        self, session: aiohttp.ClientSession, method: str, path: str, cap: int, body: bytes | None
+    ) -> bytes:
+        async with session.request(
             method, self._origin.with_path(path, encoded=True), data=body, allow_redirects=False
         ) as response:
             if response.status != 200:
@@ -208,33 +237,35 @@ class PeerClient:
         return AnswerTooLargeError(f"{self.card.name} answers with more than {cap} bytes")
 
     async def _raise_status(self, response: aiohttp.ClientResponse) -> None:
-        told = None
+        told, resets = None, None
         if "Content-Encoding" not in response.headers:
-            told = _error_code(await self._read(response, MAX_ERROR))
+            told, resets = _refusal(await self._read(response, MAX_ERROR))
         named = f" ({told})" if told else ""
         raise PeerAnswerError(
             f"{self.card.name} answered {response.status}{named}",
             status=response.status,
             told=told,
+            resets=resets,
         )
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    ssl=self._context,
-                    limit=self._limits.connections,
-                    keepalive_timeout=self._limits.idle,
-                ),
-                request_class=_pinned_requests(self.card.transport_pin),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # An answer is never inflated: compressed ones are refused before they are read.
-                auto_decompress=False,
-                trust_env=False,
-                headers={"Accept-Encoding": "identity", "User-Agent": "orgnode"},
-            )
+            self._session = self._new_session(self._limits.connections)
         return self._session
+
+    def _new_session(self, connections: int) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                ssl=self._context, limit=connections, keepalive_timeout=self._limits.idle
+            ),
+            request_class=_pinned_requests(self.card.transport_pin),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # An answer is never inflated: compressed ones are refused before they are read.
+            auto_decompress=False,
+            trust_env=False,
+            headers={"Accept-Encoding": "identity", "User-Agent": "orgnode"},
+        )
 
 
 class _PinError(aiohttp.ClientError):
@@ -254,12 +285,18 @@ def _pinned_requests(pin: str) -> type[aiohttp.ClientRequest]:
     return PinnedRequest
 
 
-def _error_code(data: bytes) -> str | None:
-    """The name of the error in a peer's refusal, if well formed; never any other text."""
+def _refusal(data: bytes) -> tuple[str | None, Day | None]:
+    """The error's name and the day in a peer's refusal, if well formed; never any other text."""
     try:
         value = loads(data, max_bytes=MAX_ERROR, max_depth=3)
     except StrictJSONError:
-        return None
+        return None, None
     error = value.get("error") if isinstance(value, dict) else None
-    code = error.get("code") if isinstance(error, dict) else None
-    return code if isinstance(code, str) and _CODE.fullmatch(code) else None
+    if not isinstance(error, dict):
+        return None, None
+    code, day = error.get("code"), error.get("resets")
+    told = code if isinstance(code, str) and _CODE.fullmatch(code) else None
+    try:
+        return told, parse_day(day) if isinstance(day, str) else None
+    except DayFormatError:
+        return told, None

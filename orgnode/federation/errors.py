@@ -5,6 +5,7 @@ No message holds content of an entry or a body: sizes, statuses and names only.
 
 from __future__ import annotations
 
+from mesh.days import Day
 from orgnode.errors import OrgnodeError
 
 
@@ -39,15 +40,23 @@ class PeerTimeoutError(PeerError):
 class PeerAnswerError(PeerError):
     """The peer's answer is not what the protocol allows: status, size, encoding or form.
 
-    `status` is the HTTP status, `told` the name of the error that the peer reported, if any.
+    `status` is the HTTP status, `told` the name of the error that the peer reported, if any, and
+    `resets` the day on which it says that it will serve again, if it refused for a day's budget.
     """
 
     def __init__(
-        self, message: str, *, hint: str = "", status: int = 200, told: str | None = None
+        self,
+        message: str,
+        *,
+        hint: str = "",
+        status: int = 200,
+        told: str | None = None,
+        resets: Day | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
         self.told = told
+        self.resets = resets
 
 
 class AnswerTooLargeError(PeerAnswerError):
@@ -64,6 +73,10 @@ class NotYourLogError(FederationError):
 
 class AnnouncementError(FederationError):
     """An announcement does not fit together: its checkpoint, start and entries disagree."""
+
+
+class NotYourRequestError(FederationError):
+    """A request for evaluation is signed by another member than the one that sent it: replayed."""
 
 
 class SuspendedPeerError(FederationError):

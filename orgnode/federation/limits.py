@@ -24,6 +24,10 @@ class ServerLimits:
     headers. `exchange`: from there until the answer has been handed over, so it covers slow bodies
     and slow readers. `idle`: between two requests of a connection. `in_flight`: requests of one
     member at a time, `announcements` of them announcements, each of which may hold megabytes.
+    `evaluations`: requests for evaluation of one member at a time. They are counted apart, so that
+    many checks don't hold up the logs, nor the logs the checks. It is twice what a client asks for
+    at a time: an asker that gave up waiting may come back while its first request is at work.
+    `max_evaluation`: bytes of such a request.
     `connections`: open connections of one member; `handshakes`: connections of nobody yet.
     """
 
@@ -37,6 +41,8 @@ class ServerLimits:
     max_headers: int = 64
     in_flight: int = 16
     announcements: int = 2
+    evaluations: int = 16
+    max_evaluation: int = 8 * KIB
     connections: int = 32
     handshakes: int = 128
 
@@ -48,13 +54,15 @@ class ClientLimits:
     `short` is the total deadline of small answers (ping, checkpoint), `long` the one of bundles,
     bodies, tiles and announcements. `idle` is how long an unused connection is kept; it is shorter
     than the server's, so that the asker closes first and no request meets a connection that is
-    just closing.
+    just closing. `connections` are for the logs, `evaluations` as many again for evaluations, so
+    that neither waits for the other.
     """
 
     short: float = 10.0
     long: float = 60.0
     idle: float = 75.0
     connections: int = 6
+    evaluations: int = 8
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from proofs.tiles import TileAddress, parse_tile_path
 PREFIX = "/federation/v1"
 PING = f"{PREFIX}/ping"
 ANNOUNCE = f"{PREFIX}/announce"
+EVALUATE = f"{PREFIX}/evaluate"
+EVALUATIONS = f"{PREFIX}/evaluations"
 
 # Bodies of at most this many entries are asked for at a time.
 MAX_BODIES = MAX_ANNOUNCED

@@ -1,4 +1,4 @@
-"""The federation server: members read this node's log and announce their own.
+"""The federation server: members read this node's log, announce their own, and ask its seat.
 
 Mutual TLS; the peer of a request is the member whose pinned key was proven in that connection's
 handshake, never a name that the request carries. Only this node's own log is served. Requests are
@@ -22,8 +22,11 @@ from typing import cast
 import structlog
 from aiohttp import web
 
+from mesh.days import format_day
+from mesh.errors import MeshError
 from mesh.genesis import Mesh
 from mesh.member import log_origin
+from mesh.metering import BudgetExceededError
 from mesh.wire import Announcement, WireError, WireLimits, decode_announcement
 from orgnode.errors import NotAMemberError, OrgnodeError
 from orgnode.federation.connection import Connection, ConnectionServer
@@ -31,28 +34,41 @@ from orgnode.federation.errors import (
     AnnouncementError,
     ListenError,
     NotYourLogError,
+    NotYourRequestError,
     PortInUseError,
     SuspendedPeerError,
 )
 from orgnode.federation.limits import ServerLimits
-from orgnode.federation.paths import ANNOUNCE, PING, PathError, parse_resource, split_log_path
+from orgnode.federation.paths import (
+    ANNOUNCE,
+    EVALUATE,
+    EVALUATIONS,
+    PING,
+    PathError,
+    parse_resource,
+    split_log_path,
+)
 from orgnode.federation.serving import NotServedError, OwnLogReader, Served
 from orgnode.listening import Crowd, listen
 from orgnode.store import Store
 from orgnode.tls import member_of, peer_pin
+from proofs.errors import ProofsError
 
 log = structlog.get_logger(__name__)
 
 OnAnnounce = Callable[[str, Announcement], Awaitable[int]]
+OnEvaluate = Callable[[str, bytes], Awaitable[bytes]]
+Counts = Callable[[], bytes]
 
 
 class _RefusedError(Exception):
     """An answer that is not 200, with the code that names why."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, resets: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.resets = resets
 
 
 class FederationServer:
@@ -60,7 +76,9 @@ class FederationServer:
 
     `context` is the server side of the mesh's mutual TLS. `on_announce` gets the announcing
     member's name and the announcement, and returns the size up to which this node holds that
-    member's log.
+    member's log. `on_evaluate` gets the member's name and the signed request for evaluation that it
+    sent, and returns the signed answer; `counts` returns the signed note of what was evaluated
+    today. Both are None without a seat on the committee.
     """
 
     def __init__(
@@ -71,6 +89,8 @@ class FederationServer:
         store: Store,
         context: ssl.SSLContext,
         on_announce: OnAnnounce,
+        on_evaluate: OnEvaluate | None = None,
+        counts: Counts | None = None,
         limits: ServerLimits | None = None,
     ) -> None:
         self._mesh = mesh
@@ -78,6 +98,8 @@ class FederationServer:
         self._limits = limits or ServerLimits()
         self._context = context
         self._on_announce = on_announce
+        self._on_evaluate = on_evaluate
+        self._counts = counts
         self._wire = WireLimits(max_body=mesh.constraints.max_body_bytes)
         self._reader = OwnLogReader(store, name)
         self._origins = {m.name: log_origin(m.name, mesh.mesh_id).encode() for m in mesh.members}
@@ -85,6 +107,7 @@ class FederationServer:
         self._threads: ThreadPoolExecutor | None = None
         self._connections: ConnectionServer | None = None
         self._announcing: Counter[str] = Counter()
+        self._evaluating: Counter[str] = Counter()
         self._servers: list[asyncio.Server] = []
 
     @property
@@ -175,16 +198,21 @@ class FederationServer:
     async def _answer(self, request: web.BaseRequest, peer: str | None) -> web.Response:
         if peer is None:
             return _error(403, "NotAMemberError", "this connection belongs to no member")
-        if self._in_flight[peer] >= self._limits.in_flight:
+        # Counted apart, so that many checks don't hold up the logs, nor the logs the checks.
+        if request.raw_path == EVALUATE:
+            running, most = self._evaluating, self._limits.evaluations
+        else:
+            running, most = self._in_flight, self._limits.in_flight
+        if running[peer] >= most:
             return _error(429, "TooManyRequestsError", "too many requests at a time")
-        self._in_flight[peer] += 1
+        running[peer] += 1
         try:
             return await self._dispatch(request, peer)
         except _RefusedError as refused:
             log.info("federation.refused", peer=peer, status=refused.status, error=refused.code)
-            return _error(refused.status, refused.code, str(refused))
+            return _error(refused.status, refused.code, str(refused), refused.resets)
         finally:
-            self._in_flight[peer] -= 1
+            running[peer] -= 1
 
     async def _dispatch(self, request: web.BaseRequest, peer: str) -> web.Response:
         # A request has no business being compressed; refused before a byte of the body is looked
@@ -195,6 +223,12 @@ class FederationServer:
         if path == ANNOUNCE:
             _expect(request, "POST")
             return await self._announce(request, peer)
+        if path == EVALUATE:
+            _expect(request, "POST")
+            return await self._evaluate(request, peer)
+        if path == EVALUATIONS:
+            _expect(request, "GET")
+            return self._evaluations()
         if path == PING:
             _expect(request, "GET")
             constraints = self._mesh.constraints
@@ -232,7 +266,7 @@ class FederationServer:
             raise _RefusedError(429, "TooManyRequestsError", "too many announcements at a time")
         self._announcing[peer] += 1
         try:
-            return await self._announced(await self._body(request), peer)
+            return await self._announced(await self._body(request, self._limits.max_body), peer)
         finally:
             self._announcing[peer] -= 1
 
@@ -255,8 +289,31 @@ class FederationServer:
             raise _RefusedError(503, "NotNowError", "this node cannot take entries now") from error
         return _json({"size": size})
 
-    async def _body(self, request: web.BaseRequest) -> bytes:
-        cap = self._limits.max_body
+    async def _evaluate(self, request: web.BaseRequest, peer: str) -> web.Response:
+        if self._on_evaluate is None:
+            raise _no_seat()
+        note = await self._body(request, self._limits.max_evaluation)
+        try:
+            answer = await self._on_evaluate(peer, note)
+        except BudgetExceededError as error:
+            raise _RefusedError(
+                429, type(error).__name__, str(error), resets=format_day(error.resets)
+            ) from error
+        except NotYourRequestError as error:
+            raise _RefusedError(403, type(error).__name__, str(error)) from error
+        except (MeshError, ProofsError) as error:
+            raise _RefusedError(400, type(error).__name__, str(error)) from error
+        except OrgnodeError as error:
+            log.warning("federation.evaluate_failed", peer=peer, error=type(error).__name__)
+            raise _RefusedError(503, "NotNowError", "this node cannot evaluate now") from error
+        return _note(answer)
+
+    def _evaluations(self) -> web.Response:
+        if self._counts is None:
+            raise _no_seat()
+        return _note(self._counts())
+
+    async def _body(self, request: web.BaseRequest, cap: int) -> bytes:
         if (request.content_length or 0) > cap:
             raise _RefusedError(413, "RequestTooLargeError", f"at most {cap} bytes are taken")
         body = bytearray()
@@ -272,6 +329,14 @@ def _expect(request: web.BaseRequest, method: str) -> None:
         raise _RefusedError(405, "MethodError", f"this path takes {method} only")
 
 
+def _no_seat() -> _RefusedError:
+    return _RefusedError(404, "NoSeatError", "this member has no seat on the committee")
+
+
+def _note(note: bytes) -> web.Response:
+    return web.Response(body=note, content_type="text/plain", headers={"Cache-Control": "no-store"})
+
+
 def _json(value: object, status: int = 200) -> web.Response:
     return web.Response(
         status=status,
@@ -281,5 +346,8 @@ def _json(value: object, status: int = 200) -> web.Response:
     )
 
 
-def _error(status: int, code: str, message: str) -> web.Response:
-    return _json({"error": {"code": code, "message": message}}, status)
+def _error(status: int, code: str, message: str, resets: str | None = None) -> web.Response:
+    error = {"code": code, "message": message}
+    if resets is not None:
+        error["resets"] = resets
+    return _json({"error": error}, status)

@@ -20,6 +20,7 @@ from orgnode.store.errors import (
     StoreReadOnlyError,
 )
 from orgnode.store.interface import LogStore, SignalStore, Store, VaultStore
+from orgnode.store.interface_matching import CommitteeStore, MatchStore
 from orgnode.store.records import (
     EVENT_TYPES,
     CheckpointRecord,
@@ -36,11 +37,13 @@ from orgnode.store.records import (
     SignalRecord,
     SignalStatus,
 )
+from orgnode.store.records_matching import Misconduct, Promotion, TokenSource
 from orgnode.store.sqlite import SqliteStore
 
 __all__ = [
     "EVENT_TYPES",
     "CheckpointRecord",
+    "CommitteeStore",
     "Counts",
     "DeferredRow",
     "DuplicateReferenceError",
@@ -52,7 +55,10 @@ __all__ = [
     "KnownReference",
     "LogRow",
     "LogStore",
+    "MatchStore",
+    "Misconduct",
     "NewerSchemaError",
+    "Promotion",
     "SealedIncident",
     "SecondRootError",
     "SignalFilter",
@@ -69,5 +75,6 @@ __all__ = [
     "StoreFullError",
     "StoreRangeError",
     "StoreReadOnlyError",
+    "TokenSource",
     "VaultStore",
 ]

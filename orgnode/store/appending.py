@@ -9,8 +9,8 @@ from mesh.assessment import Outcome
 from mesh.evidence import Evidence
 from mesh.following import FollowerState
 from mesh.wire import Erased, Present
-from orgnode.store import vault_rows
-from orgnode.store.effects import Context, count_outcome, follow_up
+from orgnode.store import promotion_rows, vault_rows
+from orgnode.store.effects import Context, count_outcome, follow_up, own_log
 from orgnode.store.errors import SecondRootError, StoreConflictError
 from orgnode.store.records import LogRow, SealedIncident
 from orgnode.store.tree import complete_nodes
@@ -22,6 +22,7 @@ _STALE = "read the log's state again; another task has written to it"
 
 def commit_segment(
     connection: sqlite3.Connection,
+    own: str,
     now: float,
     log: str,
     expected_size: int,
@@ -30,7 +31,7 @@ def commit_segment(
     vaulted: Iterable[SealedIncident],
 ) -> int:
     """`Store.commit_segment`."""
-    context = Context(connection, _log_id(connection, log), now)
+    context = _context(connection, own, now, log)
     size = _size(context)
     if size != expected_size:
         raise StoreConflictError(f"{log} has {size} entries, not {expected_size}", hint=_STALE)
@@ -46,9 +47,11 @@ def commit_segment(
     return context.finish()
 
 
-def save_state(connection: sqlite3.Connection, now: float, log: str, state: FollowerState) -> int:
+def save_state(
+    connection: sqlite3.Connection, own: str, now: float, log: str, state: FollowerState
+) -> int:
     """`Store.save_state`."""
-    context = Context(connection, _log_id(connection, log), now)
+    context = _context(connection, own, now, log)
     size = _size(context)
     if state.size != size:
         raise StoreConflictError(f"{log} has {size} entries, not {state.size}", hint=_STALE)
@@ -57,10 +60,10 @@ def save_state(connection: sqlite3.Connection, now: float, log: str, state: Foll
 
 
 def resolve_deferred(
-    connection: sqlite3.Connection, now: float, log: str, rows: Iterable[LogRow]
+    connection: sqlite3.Connection, own: str, now: float, log: str, rows: Iterable[LogRow]
 ) -> int:
     """`Store.resolve_deferred`."""
-    context = Context(connection, _log_id(connection, log), now)
+    context = _context(connection, own, now, log)
     decided = 0
     for row in rows:
         known = connection.execute(
@@ -81,7 +84,13 @@ def resolve_deferred(
     return decided
 
 
-def _log_id(connection: sqlite3.Connection, log: str) -> int:
+def _context(connection: sqlite3.Connection, own: str, now: float, log: str) -> Context:
+    number = log_id(connection, log)
+    return Context(connection, number, now, own_log(connection, own))
+
+
+def log_id(connection: sqlite3.Connection, log: str) -> int:
+    """Number of a log, which is made if nothing was stored about it."""
     row = connection.execute("SELECT id FROM log WHERE name = ?", (log,)).fetchone()
     if row is not None:
         return int(row[0])
@@ -200,6 +209,8 @@ def _set_state(context: Context, log: str, state: FollowerState) -> None:
             context.log,
         ),
     )
+    if found is not None and evidence is None:
+        promotion_rows.note_suspension(connection, context.log)
 
 
 def _summary(evidence: Evidence) -> str:

@@ -14,6 +14,7 @@ from typing import Protocol
 from mesh.days import Day
 from mesh.following import FollowerState
 from mesh.wire import BodyAnswer
+from orgnode.store.interface_matching import CommitteeStore, MatchStore
 from orgnode.store.records import (
     CheckpointRecord,
     Counts,
@@ -43,8 +44,9 @@ class LogStore(Protocol):
     ) -> int:
         """Append entries to a log and everything that follows from them, as one change.
 
-        That is: signals, feed events, the effects of retractions (the signal is marked, its body
-        erased), counts, tree nodes, the follower's state with its checkpoints, and vault rows.
+        That is: signals and their tokens, sightings, promotions, feed events, the effects of
+        retractions (the signal is marked, its body and tokens erased), counts, tree nodes, the
+        follower's state with its checkpoints, and vault rows.
         `expected_size` is the log's size before; `rows` follow on from it without a gap, and
         `state.size` is the size after. Returns the sequence number of the last feed event.
 
@@ -202,6 +204,10 @@ class VaultStore(Protocol):
         """A sealed incident."""
         ...
 
+    def vault_of(self, entry_id: str) -> SealedIncident | None:
+        """The sealed incident behind an own signal."""
+        ...
+
     def vault_find(self, reference_mac: bytes) -> KnownReference | None:
         """Which incident a reference was used for."""
         ...
@@ -219,7 +225,7 @@ class VaultStore(Protocol):
         ...
 
 
-class Store(LogStore, SignalStore, VaultStore, Protocol):
+class Store(LogStore, SignalStore, VaultStore, MatchStore, CommitteeStore, Protocol):
     """Everything that a node keeps."""
 
     async def set_meta(self, key: str, value: bytes) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mesh.assessment import RETRYABLE, Assessed, Outcome
 from mesh.constraints import BAND_NAMES
 from mesh.days import Day, format_day
+from mesh.promotion import PromotionBody
+from mesh.sighting import SightingBody
 from mesh.signal import SignalBody
 from mesh.wire import BodyAnswer
 
@@ -24,8 +26,10 @@ class SignalStatus(StrEnum):
     """Its body was erased at this node for another lawful reason."""
 
 
-EventType = Literal["signal", "retraction", "refused", "evidence"]
-EVENT_TYPES: tuple[EventType, ...] = ("signal", "retraction", "refused", "evidence")
+EventType = Literal[
+    "signal", "retraction", "refused", "evidence", "sighting", "promotion", "misconduct"
+]
+EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class LogRow:
     signal: SignalBody | None = None
     retracts: str | None = None
     retraction_reason: str = ""
+    sighting: SightingBody | None = None
+    promotion: PromotionBody | None = None
 
     @property
     def retryable(self) -> bool:
@@ -75,6 +81,8 @@ class LogRow:
             signal=assessed.signal,
             retracts=None if retraction is None else retraction.target,
             retraction_reason="" if retraction is None else str(retraction.reason),
+            sighting=assessed.sighting,
+            promotion=assessed.promotion,
         )
 
 
@@ -209,9 +217,10 @@ class SignalFilter:
 class FeedFilter:
     """Which events to send. An empty `categories` or `types` means any.
 
-    `min_band` and `categories` ask for signals (and their retractions): with either of them refused
-    entries are left out, since nothing about those is proven. Evidence against a log is about all
-    its signals and always passes, unless `types` leaves it out.
+    `min_band` and `categories` ask for signals (and their retractions and sightings): with either
+    of them refused entries are left out, since nothing about those is proven, and promotions, which
+    have neither. Evidence against a log is about all its signals and always passes, as misconduct
+    of a committee member does, unless `types` leaves them out.
     """
 
     min_band: int | None = None

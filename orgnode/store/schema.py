@@ -65,7 +65,8 @@ def open_reader(path: Path) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute("PRAGMA cache_size = -8192")  # KiB
+    # Used as far as needed: a check touches pages all over the token index.
+    connection.execute("PRAGMA cache_size = -32768")  # KiB
     return connection
 
 
@@ -97,6 +98,8 @@ def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    # Migrations are SQL alone but for this; SQLite has had `unhex` since 3.41 only.
+    connection.create_function("token_bytes", 1, bytes.fromhex, deterministic=True)
     connection.execute("BEGIN IMMEDIATE")
     try:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

@@ -89,17 +89,20 @@ def events(
         conditions.append(f"v.type IN ({_marks(wanted.types)})")
         values += sorted(wanted.types)
     # Evidence has neither band nor category and passes; refused entries lack them too, but don't.
+    passes = "v.type IN ('evidence', 'misconduct')"
     if wanted.min_band is not None:
-        conditions.append("(v.type = 'evidence' OR v.band >= ?)")
+        conditions.append(f"({passes} OR v.band >= ?)")
         values.append(wanted.min_band)
     if wanted.categories:
-        conditions.append(f"(v.type = 'evidence' OR v.category IN ({_marks(wanted.categories)}))")
+        conditions.append(f"({passes} OR v.category IN ({_marks(wanted.categories)}))")
         values += sorted(wanted.categories)
     rows = connection.execute(
         "SELECT v.seq, v.type, v.at, v.detail, r.idx, r.leaf,"  # noqa: S608
-        f" l.name, {_SIGNAL} FROM event v JOIN log l ON l.id = v.log"
-        " LEFT JOIN entry r ON r.id = v.entry AND v.type = 'refused'"
-        " LEFT JOIN signal s ON s.entry = v.entry AND v.type IN ('signal', 'retraction')"
+        f" l.name, i.name, {_SIGNAL} FROM event v JOIN log l ON l.id = v.log"
+        " LEFT JOIN entry r ON r.id = v.entry AND v.type IN ('refused', 'promotion')"
+        " LEFT JOIN signal s ON s.entry = v.entry"
+        " AND v.type IN ('signal', 'retraction', 'sighting')"
+        " LEFT JOIN log i ON i.id = s.log"
         " LEFT JOIN entry e ON e.id = s.entry LEFT JOIN body b ON b.entry = s.entry"
         f" WHERE {' AND '.join(conditions)} ORDER BY v.seq LIMIT ?",
         (*values, limit),
@@ -121,17 +124,24 @@ def _event(
     detail: str | None,
     index: int | None,
     leaf: bytes | None,
-    issuer: str,
+    member: str,
+    issuer: str | None,
     *signal_columns: Any,
 ) -> FeedEvent:
     data: dict[str, Any] = {"seq": seq, "type": kind, "at": at}
-    if kind in ("signal", "retraction"):
+    if issuer is not None:
         data["signal"] = _record(own, issuer, *signal_columns).to_json()
         if kind == "retraction":
             data["reason"] = detail
+        elif kind == "sighting":
+            data |= {"by": member, "verdict": detail}
+        return FeedEvent(seq, kind, at, data)
+    data["issuer"] = member
+    if kind == "promotion":
+        assert leaf is not None
+        data |= {"index": index, "id": leaf.hex(), "windows": int(detail or 0)}
         return FeedEvent(seq, kind, at, data)
     what, _, why = (detail or "").partition("\n")
-    data["issuer"] = issuer
     if leaf is not None:
         # Which entry and which rule it broke; nothing of what it says.
         data |= {"index": index, "id": leaf.hex(), "error": what, "reason": why}

@@ -2,8 +2,8 @@
 
 Reads run on a connection of the calling thread and take microseconds to milliseconds, so an event
 loop may call them directly; writes go to the writer thread and are awaited. SQL lives in modules by
-subject (`appending`, `effects`, `tree`, `log_reads`, `signal_reads`, `vault_rows`), joined here to
-connections.
+subject (`appending`, `effects`, `token_rows`, `tree`, `log_reads`, `signal_reads`, `match_reads`,
+`vault_rows` and more), joined here, and in `sqlite_matching`, to connections.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -35,6 +36,7 @@ from orgnode.store.records import (
     SignalRecord,
 )
 from orgnode.store.schema import open_reader, open_writer
+from orgnode.store.sqlite_matching import SqliteMatching
 from orgnode.store.writer import Writer
 from proofs.merkle import NodeAddress
 
@@ -44,7 +46,15 @@ _EXPIRE_BATCH = 500
 """Bodies erased in one commit: a whole day's worth at once would hold up other writes."""
 
 
-class SqliteStore:
+@dataclass(frozen=True)
+class _Reader:
+    """A thread's connection, and the lock that it holds while it reads."""
+
+    connection: sqlite3.Connection
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+
+class SqliteStore(SqliteMatching):
     """A `Store` in one SQLite file. Use `SqliteStore.open`, and `close` at the end."""
 
     def __init__(
@@ -54,7 +64,7 @@ class SqliteStore:
         self._name = name
         self._clock = clock
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: list[_Reader] = []
         self._readers_lock = threading.Lock()
         self._closed = False
         self._writer = Writer(writer)
@@ -103,7 +113,9 @@ class SqliteStore:
         with self._readers_lock:
             self._closed = True
             for reader in self._readers:
-                reader.close()
+                # A connection that is closed in the middle of a query ends the interpreter.
+                with reader.lock:
+                    reader.connection.close()
             self._readers.clear()
 
     def pending(self) -> int:
@@ -123,7 +135,7 @@ class SqliteStore:
         """See `LogStore.commit_segment`."""
         return await self._writer.write(
             lambda connection: appending.commit_segment(
-                connection, self._clock(), log, expected_size, rows, state, vaulted
+                connection, self._name, self._clock(), log, expected_size, rows, state, vaulted
             ),
             # What a retraction withdraws is erased with it.
             erases=any(row.retracts is not None for row in rows),
@@ -132,13 +144,17 @@ class SqliteStore:
     async def save_state(self, log: str, state: FollowerState) -> int:
         """See `LogStore.save_state`."""
         return await self._writer.write(
-            lambda connection: appending.save_state(connection, self._clock(), log, state)
+            lambda connection: appending.save_state(
+                connection, self._name, self._clock(), log, state
+            )
         )
 
     async def resolve_deferred(self, log: str, rows: Sequence[LogRow]) -> int:
         """See `LogStore.resolve_deferred`."""
         return await self._writer.write(
-            lambda connection: appending.resolve_deferred(connection, self._clock(), log, rows),
+            lambda connection: appending.resolve_deferred(
+                connection, self._name, self._clock(), log, rows
+            ),
             # A signal may turn out to have been retracted, a deferred body to be worthless.
             erases=True,
         )
@@ -146,7 +162,8 @@ class SqliteStore:
     async def erase_body(self, log: str, index: int) -> bool:
         """See `LogStore.erase_body`."""
         return await self._writer.write(
-            lambda connection: effects.erase_entry(connection, log, index), erases=True
+            lambda connection: effects.erase_entry(connection, self._name, log, index),
+            erases=True,
         )
 
     async def expire(self, today: Day) -> int:
@@ -154,7 +171,7 @@ class SqliteStore:
         total = 0
         while True:
             erased = await self._writer.write(
-                lambda connection: effects.expire(connection, today, _EXPIRE_BATCH),
+                lambda connection: effects.expire(connection, self._name, today, _EXPIRE_BATCH),
                 erases=True,
             )
             total += erased
@@ -259,6 +276,10 @@ class SqliteStore:
         """See `VaultStore.vault_get`."""
         return self._read(lambda c: vault_rows.get(c, incident_id))
 
+    def vault_of(self, entry_id: str) -> SealedIncident | None:
+        """See `VaultStore.vault_of`."""
+        return self._read(lambda c: vault_rows.of_entry(c, entry_id))
+
     def vault_find(self, reference_mac: bytes) -> KnownReference | None:
         """See `VaultStore.vault_find`."""
         return self._read(lambda c: vault_rows.find(c, reference_mac))
@@ -286,22 +307,29 @@ class SqliteStore:
         return self._read(lambda c: _meta(c, key))
 
     def _read(self, run: Callable[[sqlite3.Connection], T]) -> T:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        reader: _Reader | None = getattr(self._local, "reader", None)
         try:
-            if connection is None or self._closed:
-                connection = self._open_reader()
-            return run(connection)
+            if reader is None:
+                reader = self._open_reader()
+            with reader.lock:
+                if self._closed:
+                    raise _closed()
+                return run(reader.connection)
         except sqlite3.Error as error:
             raise from_sqlite(error) from error
 
-    def _open_reader(self) -> sqlite3.Connection:
+    def _open_reader(self) -> _Reader:
         with self._readers_lock:
             if self._closed:
-                raise StoreClosedError("the store is closed", hint="the node is shutting down")
-            connection = open_reader(self._path)
-            self._readers.append(connection)
-        self._local.connection = connection
-        return connection
+                raise _closed()
+            reader = _Reader(open_reader(self._path))
+            self._readers.append(reader)
+        self._local.reader = reader
+        return reader
+
+
+def _closed() -> StoreClosedError:
+    return StoreClosedError("the store is closed", hint="the node is shutting down")
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path, name: str, mesh_id: str) -> None:

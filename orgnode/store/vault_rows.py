@@ -45,6 +45,18 @@ def get(connection: sqlite3.Connection, incident_id: str) -> SealedIncident | No
     return SealedIncident(incident_id, row[0], Day(row[1]), Day(row[2]), row[3], row[4])
 
 
+def of_entry(connection: sqlite3.Connection, entry_id: str) -> SealedIncident | None:
+    """`Store.vault_of`."""
+    row = connection.execute(
+        "SELECT id, day, expires, wrapped_key, sealed FROM vault WHERE entry_id = ?"
+        " ORDER BY id LIMIT 1",
+        (entry_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    return SealedIncident(row[0], entry_id, Day(row[1]), Day(row[2]), row[3], row[4])
+
+
 def find(connection: sqlite3.Connection, mac: bytes) -> KnownReference | None:
     """`Store.vault_find`."""
     row = connection.execute(

@@ -30,12 +30,11 @@ from mesh.testing import Lie, MadeSignal, falsify
 from orgnode import logs
 from orgnode.cli.errors import ErrorMappingGroup
 from orgnode.cli.session import Data, PassphraseFile, SubData, given_passphrase, session_of
-from orgnode.config import NodeConfig, load_config
+from orgnode.config import load_config
 from orgnode.incidents import IncidentInput, Published
-from orgnode.keystore import KeyStore
-from orgnode.node import Node, run_node, today
+from orgnode.material import Material
+from orgnode.node import Node, run_node
 from orgnode.publisher import Publisher
-from orgnode.store.sqlite import SqliteStore
 from orgnode.workers import Workers
 
 MARK: Final = "forge"
@@ -58,7 +57,7 @@ class ForgingWorkers(Workers):
         salt, composed = await super().compose(issuer, draft)
         if not _forging.get():
             return salt, composed
-        honest = MadeSignal(salt, composed.body, draft, composed.blindings)
+        honest = MadeSignal(salt, composed.body, draft, composed.blindings, issuer)
         forged = falsify(self._mesh, honest, Lie.OTHER_BAND, random.Random())  # noqa: S311 - unused
         claimed = self._mesh.constraints.band(parse_signal(forged.body).severity.band)
         return forged.salt, replace(composed, body=forged.body, band=claimed)
@@ -89,29 +88,10 @@ class MaverickNode(Node):
     every = 0
     """Forge each so many-th incident; 0 for only those that are marked."""
 
-    def __init__(
-        self,
-        config: NodeConfig,
-        keystore: KeyStore,
-        mesh: Mesh,
-        fingerprint_key: bytes,
-        store: SqliteStore,
-    ) -> None:
-        super().__init__(config, keystore, mesh, fingerprint_key, store)
-        self._forging_workers = ForgingWorkers(config.prove_workers, mesh)
-        self.publisher = ForgingPublisher(
-            every=self.every,
-            mesh=mesh,
-            name=self.name,
-            fingerprint_key=fingerprint_key,
-            store=store,
-            vault=self.vault,
-            own_log=self.own_log,
-            workers=self._forging_workers,
-            expiry_days=config.expiry_days,
-            today=today,
-            metrics=self.metrics,
-        )
+    def _make_publisher(self, material: Material) -> Publisher:
+        self._forging_workers = ForgingWorkers(self.config.prove_workers, self.mesh)
+        parts = {**self._publisher_parts(material), "workers": self._forging_workers}
+        return ForgingPublisher(every=self.every, **parts)
 
     async def _start(self, stack: AsyncExitStack, token: str) -> None:
         stack.push_async_callback(self._forging_workers.close)

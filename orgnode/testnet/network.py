@@ -13,12 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from mesh.constraints import MIN_MEMBERS
-from mesh.genesis import Mesh, open_genesis
+from mesh.constraints import DEFAULT_EVALUATION_BUDGET, MIN_MEMBERS, MatchingRule
+from mesh.genesis import Mesh, open_genesis, sign_genesis
+from mesh.keygen import propose, read_proposal, run_ceremony
 from orgnode.client import ClientError, NodeClient
 from orgnode.config import ENV_PREFIX, NodeConfig
 from orgnode.datadir import read_file
-from orgnode.founding import create_node, draft, install, sign
+from orgnode.founding import (
+    FoundingFiles,
+    Rules,
+    create_node,
+    draft,
+    install,
+    packaged_benign,
+)
 from orgnode.keystore import KeyStore
 from orgnode.testnet import processes
 from orgnode.testnet.errors import (
@@ -64,10 +72,18 @@ class TestNetwork:
     # --- founding
 
     @classmethod
-    def create(cls, directory: Path, orgs: int, *, mavericks: Collection[int] = ()) -> Self:
+    def create(
+        cls,
+        directory: Path,
+        orgs: int,
+        *,
+        mavericks: Collection[int] = (),
+        evaluation_budget: int = DEFAULT_EVALUATION_BUDGET,
+    ) -> Self:
         """Make keys, cards, a genesis and settings for so many organizations.
 
         :param mavericks: places (from 0) of organizations whose node forges signals on demand.
+        :param evaluation_budget: what each seat evaluates for one member a day (the constraint).
         :raises OtherNetworkError: there is something in the directory already.
         :raises TestnetError: the number of organizations can't be.
         """
@@ -103,7 +119,7 @@ class TestNetwork:
             )
             create_node(org.datadir, config, host=LOOPBACK, port=port)
             made.append(org)
-        _found(directory.name, made)
+        _found(directory.name, made, evaluation_budget)
         write_state(directory, tuple(made))
         return cls(directory, tuple(made))
 
@@ -238,12 +254,22 @@ class TestNetwork:
             self.directory.rmdir()
 
 
-def _found(name: str, orgs: list[Org]) -> None:
-    """Take the founders' steps, each as the organization itself would."""
-    made = draft(name or "test network", [read_file(org.datadir.card) for org in orgs])
-    copies = [sign(org.datadir, made.text, KeyStore.open(org.datadir.keys)) for org in orgs]
+def _found(name: str, orgs: list[Org], evaluation_budget: int) -> None:
+    """Take the founders' steps for all of them, the key generation in one go."""
+    keys = {org.name: KeyStore.open(org.datadir.keys) for org in orgs}
+    proposal = propose(name or "test network", [read_file(org.datadir.card) for org in orgs])
+    outcome, _, _ = run_ceremony(
+        proposal,
+        {one: (keystore.identity, keystore.sealing) for one, keystore in keys.items()},
+        os.urandom(64),
+    )
+    files = FoundingFiles(proposal.encode(), outcome.transcript, packaged_benign())
+    # Without a shadow period, for here it is watched how signals begin to count.
+    rules = Rules(MatchingRule(shadow_seconds=0), evaluation_budget, files.benign)
+    text = draft(read_proposal(proposal), outcome, rules)
+    copies = [sign_genesis(text, keystore.identity) for keystore in keys.values()]
     for org in orgs:
-        install(org.datadir, copies, made.fingerprint_key)
+        install(org.datadir, copies, files, keys[org.name])
 
 
 async def _until_ready(org: Org, end: float) -> Org:

@@ -15,13 +15,23 @@ from mesh.assessment import (
     claims_of,
     settle,
 )
+from mesh.claims import claim_of, verify_holder
 from mesh.days import Day
 from mesh.entry import Kind
 from mesh.errors import MeshError
-from mesh.severity import statement_of
+from mesh.sighting import Verdict
 from mesh.signal import parse_signal
 from mesh.strictjson import dumps, loads
-from mesh.testing import TODAY, Lie, MadeSignal, OrgLog, ProofChecker, forge_signal, make_mesh
+from mesh.testing import (
+    TODAY,
+    Lie,
+    MadeSignal,
+    OrgLog,
+    ProofChecker,
+    forge_signal,
+    make_mesh,
+    make_promotion,
+)
 from mesh.wire import ERASED, MISSING, Present
 from proofs.errors import ProofsError
 from proofs.merkle import leaf_hash
@@ -65,13 +75,14 @@ def decide(
 
 
 def without_content(entry: Assessed) -> bool:
-    return entry.signal is None and entry.retraction is None and entry.claim is None
+    contents = (entry.signal, entry.retraction, entry.sighting, entry.promotion, entry.claim)
+    return all(content is None for content in contents)
 
 
 # --- one entry ------------------------------------------------------------------------------------
 
 
-def test_a_signal_is_accepted_with_the_claim_that_its_proof_must_meet() -> None:
+def test_a_signal_is_accepted_with_the_claim_that_its_proofs_must_meet() -> None:
     source = log()
     entry_id = source.append_signal()
     entry = look(source)
@@ -82,8 +93,9 @@ def test_a_signal_is_accepted_with_the_claim_that_its_proof_must_meet() -> None:
     answer = source.answers[0]
     assert isinstance(answer, Present)
     assert entry.claim is not None
-    assert entry.claim[0] == statement_of(MESH, ISSUER.name, entry.signal, answer.salt)
-    verify(*entry.claim)
+    assert entry.claim == claim_of(MESH, ISSUER.name, entry.signal, answer.salt)
+    verify(entry.claim.statement, entry.claim.proof)
+    verify_holder(entry.claim)
 
 
 def test_each_member_issues_its_own_signals() -> None:
@@ -103,6 +115,70 @@ def test_a_retraction_is_read() -> None:
     assert entry.retraction is not None
     assert entry.retraction.target == target
     assert entry.claim is None
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_sighting_is_accepted_whatever_it_is_of(verdict: Verdict) -> None:
+    """Its target stands in another log, which this node may not have yet."""
+    source = log()
+    target = log(1).append_signal()
+    source.append_sighting(target, verdict)
+    (entry,) = decide(look_at_all(source))
+    assert entry.outcome is Outcome.ACCEPTED
+    assert entry.sighting is not None
+    assert (entry.sighting.target, entry.sighting.verdict) == (target, verdict)
+    assert entry.claim is None
+    assert not entry.holds_signal
+
+
+def test_a_promotion_is_accepted_once_its_evaluations_are_verified() -> None:
+    source = log()
+    source.append_promotion(make_promotion(WORLD, [bytes(32), b"\x01" * 32], ["ab" * 32]))
+    (entry,) = decide(look_at_all(source))
+    assert entry.outcome is Outcome.ACCEPTED
+    assert entry.promotion is not None
+    assert [window.input for window in entry.promotion.windows] == ["00" * 32, "01" * 32]
+    assert entry.claim is None
+    assert not entry.holds_signal
+
+
+def test_a_false_promotion_is_refused_for_good() -> None:
+    source = log()
+    value = loads(make_promotion(WORLD, [bytes(32)], ["ab" * 32]))
+    value["windows"][0]["token"] = source.pool[0].body.decode().partition('"tokens":["')[2][:64]
+    source.append_promotion(dumps(value))
+    source.append_promotion(make_promotion(make_mesh(4, seed=1), [bytes(32)], ["ab" * 32]))
+    token, foreign = decide(look_at_all(source))
+    assert (token.outcome, token.error) == (Outcome.REFUSED, "WrongTokenError")
+    assert (foreign.outcome, foreign.error) == (Outcome.REFUSED, "PromotionProofError")
+    for entry in (token, foreign):
+        assert without_content(entry)
+        assert not entry.retryable
+
+
+@pytest.mark.parametrize("kind", [Kind.SIGHTING, Kind.PROMOTION])
+@pytest.mark.parametrize("body", [b"", b"{}", b"[]", b'{"target":"","verdict":"confirm"}'])
+def test_a_signed_body_of_the_new_kinds_that_is_none_is_refused(kind: Kind, body: bytes) -> None:
+    source = log()
+    source.append(kind, bytes(32), body)
+    entry = look(source)
+    assert entry.outcome is Outcome.REFUSED
+    assert entry.error in {
+        "JSONSyntaxError",
+        "SightingFormatError",
+        "PromotionFormatError",
+        "UnknownVerdictError",
+    }
+    assert without_content(entry)
+
+
+def test_a_sighting_that_lapsed_is_without_content() -> None:
+    source = log()
+    source.append_sighting("ab" * 32)
+    assert without_content(look(source, today=Day(TODAY + 91)))
+    assert look(source).without_content(Outcome.LAPSED, MeshError("")).sighting is None
+    source.append_promotion(make_promotion(WORLD, [bytes(32)], ["ab" * 32]))
+    assert without_content(look(source, 1).without_content(Outcome.LAPSED, MeshError("")))
 
 
 def test_an_entry_that_another_member_signed_is_refused() -> None:
@@ -156,7 +232,7 @@ def test_an_entry_of_another_mesh_is_refused() -> None:
 
 def test_unknown_kinds_and_versions_are_deferred_so_that_members_can_differ() -> None:
     source = log()
-    source.append_unknown("sighting")
+    source.append_unknown("adopt")
     made = source.pool[0]
     source.append(Kind.SIGNAL, made.salt, made.body, version=1)
     kind, version = look_at_all(source)
@@ -353,14 +429,19 @@ def test_every_lie_of_an_issuer_is_refused_for_its_proof(lie: Lie) -> None:
     assert look(source).outcome is Outcome.ACCEPTED, "the lie is in the proof alone"
     (entry,) = decide(look_at_all(source))
     assert entry.outcome is Outcome.REFUSED
-    assert entry.error in {"ProofEquationError", "PointEncodingError", "NotOnCurveError"}
+    holder = lie in {Lie.NO_HOLDER, Lie.COPIED_HOLDER}
+    assert entry.error in (
+        {"FalseHolderProofError"}
+        if holder
+        else {"ProofEquationError", "PointEncodingError", "NotOnCurveError"}
+    )
 
 
 def test_a_signal_copied_from_another_issuer_is_refused() -> None:
     source, other = log(0), log(1)
     source.append_signal(other.pool[0])
     (entry,) = decide(look_at_all(source))
-    assert (entry.outcome, entry.error) == (Outcome.REFUSED, "ProofEquationError")
+    assert (entry.outcome, entry.error) == (Outcome.REFUSED, "FalseHolderProofError")
 
 
 @pytest.mark.parametrize("verdicts", [[], [None, None]])
@@ -448,7 +529,9 @@ def test_nobody_retracts_a_signal_of_another_log() -> None:
     assert decide(look_at_all(source))[1].error == "UnknownTargetError"
 
 
-@pytest.mark.parametrize("target_kind", ["refused", "retraction", "unknown"])
+@pytest.mark.parametrize(
+    "target_kind", ["refused", "retraction", "sighting", "promotion", "unknown"]
+)
 def test_what_is_no_signal_cant_be_retracted(target_kind: str) -> None:
     source = log()
     match target_kind:
@@ -457,6 +540,10 @@ def test_what_is_no_signal_cant_be_retracted(target_kind: str) -> None:
             target = source.append_signal(lie)
         case "retraction":
             target = source.append_retraction(source.append_signal())
+        case "sighting":
+            target = source.append_sighting("ab" * 32)
+        case "promotion":
+            target = source.append_promotion(make_promotion(WORLD, [bytes(32)], ["ab" * 32]))
         case _:
             target = source.append_unknown()
     source.append_retraction(target)

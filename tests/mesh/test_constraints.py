@@ -3,12 +3,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.constraints import (
+    MAX_EVALUATION_BUDGET,
     MAX_MEMBERS,
+    MAX_SHADOW_SECONDS,
     BandsError,
     Constraints,
     ConstraintsError,
     ConstraintsFormatError,
     DuplicateMemberError,
+    ForeignSeatError,
+    MatchingRule,
     RubricRule,
     RubricRuleError,
     UnknownBandError,
@@ -18,14 +22,21 @@ from mesh.constraints import (
 )
 from mesh.errors import MeshError
 from mesh.names import NameFormatError
-from mesh.testing.members import founders
+from mesh.testing.members import founders, make_mesh
 from proofs.note import MAX_SIGNATURES
 
 CARDS = tuple(member.card for member in founders(5))
+COMMITTEE = make_mesh(2).committee
+"""Seats of the first two of them."""
 
 
 def constraints(**fields: object) -> Constraints:
-    base = {"name": "test", "members": CARDS, "fingerprint_key_digest": "ab" * 32}
+    base = {
+        "name": "test",
+        "members": CARDS,
+        "committee": COMMITTEE,
+        "selection_key_digest": "ab" * 32,
+    }
     return Constraints.parse({**base, **fields})
 
 
@@ -57,6 +68,11 @@ def test_defaults() -> None:
     ]
     assert (made.max_expiry_days, made.default_expiry_days, made.clock_skew_days) == (365, 90, 1)
     assert made.max_body_bytes == 32_768
+    assert made.matching == MatchingRule(
+        escalate_tokens=2, block_tokens=4, block_sources=3, shadow_seconds=3_600
+    )
+    assert made.evaluation_budget == 65_536
+    assert made.benign_digest is None
 
 
 @given(st.integers(1, 1000))
@@ -76,6 +92,31 @@ def test_quorums_intersect_in_an_honest_member(n: int) -> None:
 def test_small_meshes(n: int, q: int, f: int, trial: bool) -> None:
     made = constraints(members=CARDS[:n])
     assert (made.quorum, made.max_faulty, made.trial) == (q, f, trial)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "members", "needed"), [(3, 2, 3), (3, 7, 3), (3, 10, 4), (5, 10, 5), (3, 100, 34)]
+)
+def test_faulty_members_alone_are_never_enough_sources(
+    chosen: int, members: int, needed: int
+) -> None:
+    cards = tuple(member.card for member in founders(members))
+    made = constraints(members=cards, matching={"block_sources": chosen})
+    assert made.block_sources == needed > made.max_faulty
+
+
+def test_floors_and_ceilings_themselves_are_allowed() -> None:
+    lowest = {"escalate_tokens": 2, "block_tokens": 4, "block_sources": 3, "shadow_seconds": 0}
+    highest = {
+        "escalate_tokens": 32,
+        "block_tokens": 32,
+        "block_sources": 100,
+        "shadow_seconds": MAX_SHADOW_SECONDS,
+    }
+    for numbers in (lowest, highest):
+        assert constraints(matching=numbers).matching.to_json() == numbers
+    for budget in (32, MAX_EVALUATION_BUDGET):
+        assert constraints(evaluation_budget=budget).evaluation_budget == budget
 
 
 def test_members_are_found_by_name() -> None:
@@ -131,6 +172,7 @@ def test_bands_are_found_by_level_and_name() -> None:
         ({"identity": CARDS[0].identity}, "key"),
         ({"identity": CARDS[0].log}, "key"),
         ({"log": CARDS[0].witness}, "key"),
+        ({"sealing": CARDS[0].sealing}, "sealing key"),
         ({"witness": CARDS[0].witness}, "key"),
         ({"port": CARDS[0].port}, "endpoint"),
         ({"certificate": CARDS[0].certificate}, "certificate"),
@@ -172,7 +214,26 @@ def test_no_two_members_share_what_makes_them_distinct(
         ({"max_body_bytes": 8_191}, ConstraintsFormatError),
         ({"max_body_bytes": 65_536}, ConstraintsFormatError),
         ({"max_body_bytes": 32_768.0}, ConstraintsFormatError),
-        ({"fingerprint_key_digest": "AB" * 32}, ConstraintsFormatError),
+        ({"selection_key_digest": "AB" * 32}, ConstraintsFormatError),
+        ({"selection_key_digest": None}, ConstraintsFormatError),
+        ({"fingerprint_key_digest": "ab" * 32}, ConstraintsFormatError),
+        ({"benign_digest": "ab"}, ConstraintsFormatError),
+        ({"evaluation_budget": 31}, ConstraintsFormatError),
+        ({"evaluation_budget": MAX_EVALUATION_BUDGET + 1}, ConstraintsFormatError),
+        ({"evaluation_budget": 32.0}, ConstraintsFormatError),
+        ({"committee": None}, ConstraintsFormatError),
+        ({"members": CARDS[1:]}, ForeignSeatError),
+        ({"members": (CARDS[0], *CARDS[2:])}, ForeignSeatError),
+        ({"matching": {"escalate_tokens": 1}}, ConstraintsFormatError),
+        ({"matching": {"block_tokens": 3}}, ConstraintsFormatError),
+        ({"matching": {"block_sources": 2}}, ConstraintsFormatError),
+        ({"matching": {"shadow_seconds": -1}}, ConstraintsFormatError),
+        ({"matching": {"escalate_tokens": 33}}, ConstraintsFormatError),
+        ({"matching": {"block_tokens": 33}}, ConstraintsFormatError),
+        ({"matching": {"block_sources": 101}}, ConstraintsFormatError),
+        ({"matching": {"shadow_seconds": MAX_SHADOW_SECONDS + 1}}, ConstraintsFormatError),
+        ({"matching": {"escalate_tokens": 5}}, ConstraintsFormatError),
+        ({"matching": {"extra": 1}}, ConstraintsFormatError),
         ({"unknown": 1}, ConstraintsFormatError),
         ({"quorum": 1}, ConstraintsFormatError),
         ({"bands": bands(10, 30, 50, 70)[:3]}, BandsError),
@@ -228,7 +289,14 @@ def test_the_encoding_does_not_depend_on_the_order_of_members() -> None:
         {"max_expiry_days": 364},
         {"clock_skew_days": 2},
         {"max_body_bytes": 32_767},
-        {"fingerprint_key_digest": "cd" * 32},
+        {"selection_key_digest": "cd" * 32},
+        {"committee": make_mesh(3).committee},
+        {"benign_digest": "cd" * 32},
+        {"evaluation_budget": 32},
+        {"matching": {"escalate_tokens": 3}},
+        {"matching": {"block_tokens": 5}},
+        {"matching": {"block_sources": 4}},
+        {"matching": {"shadow_seconds": 0}},
         {"rubric": RubricRule(component_max=9)},
         {"version": 1, "parent": "ab" * 32},
     ],

@@ -175,9 +175,7 @@ def test_the_issuers_key_under_another_name_is_none() -> None:
         opened(sign_entry(envelope(), Signer(OTHER.name, ISSUER.identity.seed)))
 
 
-@pytest.mark.parametrize(
-    "kind", ["sighting", "promotion", "keys", "adopt", "evidence", "member-card", "x", "x-1"]
-)
+@pytest.mark.parametrize("kind", ["news", "keys", "adopt", "evidence", "member-card", "x", "x-1"])
 def test_unknown_kinds_are_named_once_signed(kind: str) -> None:
     with pytest.raises(UnknownKindError) as caught:
         opened(written("whatever a later version says", kind))
@@ -274,8 +272,8 @@ def test_content_is_strict(line: str, error: type[MeshError]) -> None:
 
 def test_an_entry_is_at_most_65535_bytes() -> None:
     def padded(size: int) -> bytes:
-        overhead = len(written("", kind="sighting"))
-        return written(" " * (size - overhead), kind="sighting")
+        overhead = len(written("", kind="news"))
+        return written(" " * (size - overhead), kind="news")
 
     longest = padded(65_535)
     assert len(longest) == 65_535

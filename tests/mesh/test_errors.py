@@ -31,6 +31,6 @@ def test_entry_and_body_errors_are_apart() -> None:
 
 
 def test_an_unknown_kind_says_which() -> None:
-    error = UnknownKindError("sighting")
-    assert error.kind == "sighting"
-    assert "sighting" in str(error)
+    error = UnknownKindError("adopt")
+    assert error.kind == "adopt"
+    assert "adopt" in str(error)

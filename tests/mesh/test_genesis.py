@@ -4,8 +4,10 @@ from hashlib import sha256
 
 import pytest
 
+from mesh.committee import ShareConsistencyError
 from mesh.constraints import Constraints, ConstraintsError, DuplicateMemberError, UnknownMemberError
 from mesh.errors import MeshError
+from mesh.fingerprint import SelectionKey
 from mesh.genesis import (
     FounderError,
     GenesisCardsError,
@@ -20,17 +22,23 @@ from mesh.genesis import (
     open_genesis,
     sign_genesis,
 )
-from mesh.member import CardSignatureError, MemberCard, sign_card
+from mesh.member import CardSignatureError, MemberCard, sealing_possession_context, sign_card
 from mesh.strictjson import DuplicateKeyError, StrictJSONError
 from mesh.testing.members import TestMember, founders, make_mesh
 from proofs.ed25519 import public_key
 from proofs.errors import ProofsError
+from proofs.holder import prove_holding
 from proofs.note import BadSignatureError, NoteError, Signer, sign_note
+from proofs.ristretto import multiply_base
 
 MEMBERS = founders(4)
 STRANGER = founders(6)[5]
+COMMITTEE = make_mesh(4).committee
 CONSTRAINTS = Constraints(
-    name="test", members=tuple(m.card for m in MEMBERS), fingerprint_key_digest="ab" * 32
+    name="test",
+    members=tuple(m.card for m in MEMBERS),
+    committee=COMMITTEE,
+    selection_key_digest="ab" * 32,
 )
 TEXT = draft_genesis(CONSTRAINTS, [m.card_note for m in MEMBERS])
 COMPLETE = merge_genesis([sign_genesis(TEXT, m.identity) for m in MEMBERS])
@@ -158,7 +166,8 @@ def test_only_version_0_is_a_genesis() -> None:
         parent="ab" * 32,
         name="test",
         members=CONSTRAINTS.members,
-        fingerprint_key_digest="ab" * 32,
+        committee=COMMITTEE,
+        selection_key_digest="ab" * 32,
     )
     with pytest.raises(GenesisFormatError):
         draft_genesis(later, [m.card_note for m in MEMBERS])
@@ -184,11 +193,12 @@ def rewritten(place: int, **update: object) -> tuple[TestMember, MemberCard]:
 
 
 @pytest.mark.parametrize(
-    "what", ["name", "identity", "log", "witness", "endpoint", "transport pin"]
+    "what", ["name", "identity", "log", "witness", "sealing key", "endpoint", "transport pin"]
 )
 def test_two_founders_cannot_share(what: str) -> None:
     first, second = MEMBERS[0], MEMBERS[1]
     identity, log, witness = second.identity.seed, second.log_seed, second.witness.seed
+    sealing = second.sealing
     update: dict[str, object] = {}
     match what:
         case "name":
@@ -199,12 +209,18 @@ def test_two_founders_cannot_share(what: str) -> None:
             log = first.log_seed
         case "witness":
             witness = first.log_seed  # another role's key of another member
+        case "sealing key":
+            sealing = first.sealing
         case "endpoint":
             update = {"host": first.card.host, "port": first.card.port}
         case "transport pin":
             update = {"transport_pin": first.card.transport_pin}
+    name = first.name if what == "name" else second.name
+    possession = sealing_possession_context(name, public_key(identity).hex())
     card = second.card.model_copy(
         update={
+            "sealing": multiply_base(sealing).hex(),
+            "sealing_proof": prove_holding([sealing], possession, bytes(32)),
             "identity": public_key(identity).hex(),
             "log": public_key(log).hex(),
             "witness": public_key(witness).hex(),
@@ -224,7 +240,8 @@ def test_two_founders_cannot_share(what: str) -> None:
         Constraints(
             name="test",
             members=(first.card, card, MEMBERS[2].card, MEMBERS[3].card),
-            fingerprint_key_digest="ab" * 32,
+            committee=COMMITTEE,
+            selection_key_digest="ab" * 32,
         )
 
 
@@ -297,7 +314,24 @@ def test_a_mesh_travels_to_worker_processes() -> None:
     assert again.log_key(mesh.members[0].name) == mesh.log_key(mesh.members[0].name)
 
 
-def test_only_the_fingerprint_keys_digest_is_in_the_genesis() -> None:
+def test_only_the_digest_of_the_selection_key_is_in_the_genesis() -> None:
     made = make_mesh(4)
-    assert made.fingerprint_key.hex().encode() not in made.mesh.note
-    assert made.mesh.constraints.fingerprint_key_digest == sha256(made.fingerprint_key).hexdigest()
+    assert made.selection_key.hex().encode() not in made.mesh.note
+    digest = SelectionKey(made.selection_key).digest
+    assert made.mesh.constraints.selection_key_digest == digest
+    assert digest.encode() in made.mesh.note
+
+
+def test_the_committee_is_in_the_genesis_and_nobodys_share() -> None:
+    made = make_mesh(4)
+    assert open_genesis(made.mesh.note).constraints.committee == made.committee
+    assert sorted(made.shares) == [member.name for member in made.members]
+    for name, share in made.shares.items():
+        seat = made.committee.seat_of(name)
+        assert seat is not None
+        assert multiply_base(share) == seat.element
+        assert share.hex().encode() not in made.mesh.note
+    first, second = (seat.share for seat in made.committee.seats[:2])
+    text = made.mesh.note.decode().partition("\n\n")[0] + "\n"
+    with pytest.raises(ShareConsistencyError):
+        open_genesis(signed(text.replace(second, first), list(made.members)))

@@ -13,6 +13,7 @@ from mesh.member import (
     MemberCard,
     log_origin,
     open_card,
+    sealing_possession_context,
     sign_card,
 )
 from mesh.names import NameFormatError
@@ -20,7 +21,9 @@ from mesh.strictjson import DuplicateKeyError, StrictJSONError
 from mesh.testing.members import TestMember, founder
 from proofs.ed25519 import public_key
 from proofs.errors import ProofsError
+from proofs.holder import prove_holding
 from proofs.note import BadSignatureError, Signer, sign_note
+from proofs.ristretto import multiply_base
 
 MEMBER = founder(0)
 OTHER = founder(1)
@@ -56,6 +59,47 @@ def test_possession_of_each_key_must_be_proven(role: str) -> None:
     own = dict(zip(("identity", "log", "witness"), signers(MEMBER), strict=True))
     with pytest.raises(CardSignatureError, match=role):
         sign_card(stolen, **own)
+
+
+def test_possession_of_the_sealing_key_must_be_proven() -> None:
+    """Another's sealing key, with every proof for it that there is; or none that holds."""
+    card, other = MEMBER.card, OTHER.card
+    copies: list[dict[str, object]] = [
+        {"sealing": other.sealing, "sealing_proof": other.sealing_proof},  # copied as it is
+        {"sealing": other.sealing},  # under the own key's proof
+        {"sealing_proof": other.sealing_proof},
+        {"sealing_proof": bytes(64)},
+        {"sealing_proof": card.sealing_proof[:63] + bytes([card.sealing_proof[63] ^ 1])},
+    ]
+    for context in (
+        b"",
+        sealing_possession_context(other.name, card.identity),
+        sealing_possession_context(card.name, other.identity),
+    ):
+        copies.append({"sealing_proof": prove_holding([MEMBER.sealing], context, bytes(32))})
+    own = dict(zip(("identity", "log", "witness"), signers(MEMBER), strict=True))
+    for update in copies:
+        stolen = card.model_copy(update=update)
+        with pytest.raises(CardSignatureError, match="sealing"):
+            open_card(sign_note(altered(**stolen.to_json()), signers(MEMBER)))
+        with pytest.raises(CardSignatureError, match="sealing"):
+            sign_card(stolen, **own)
+
+
+@pytest.mark.parametrize("key", [bytes(32), b"\xff" * 32, b"\x01" + bytes(31)])
+def test_a_sealing_key_is_a_group_element(key: bytes) -> None:
+    with pytest.raises(CardKeyError, match="sealing"):
+        open_card(sign_note(altered(sealing=key.hex()), signers(MEMBER)))
+    with pytest.raises(CardKeyError, match="sealing"):
+        MemberCard.parse({**MEMBER.card.to_json(), "sealing": key.hex()})
+
+
+def test_what_the_sealing_proof_is_made_for() -> None:
+    assert MEMBER.card.sealing_element == multiply_base(MEMBER.sealing)
+    assert (
+        sealing_possession_context("acme.example", "ab" * 32)
+        == b"signal-mesh/v1/sealing key\nacme.example\n" + b"\xab" * 32
+    )
 
 
 @pytest.mark.parametrize("missing", [0, 1, 2])
@@ -110,6 +154,11 @@ def test_a_changed_host_breaks_the_signatures() -> None:
         ({"identity": MEMBER.card.identity + "\n"}, CardFormatError),
         ({"identity": "00"}, CardFormatError),
         ({"transport_pin": None}, CardFormatError),
+        ({"sealing": MEMBER.card.sealing.upper()}, CardFormatError),
+        ({"sealing": "00"}, CardFormatError),
+        ({"sealing_proof": "AAAA"}, CardFormatError),
+        ({"sealing_proof": "AAAA" * 22}, CardFormatError),
+        ({"sealing_proof": None}, CardFormatError),
         ({"certificate": ""}, CardFormatError),
         ({"certificate": "AB=="}, FormatError),
         ({"certificate": "AA"}, FormatError),

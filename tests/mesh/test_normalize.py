@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.normalize import _fold_unicode, _without_accents, normalize
+from mesh.normalize import _compose, _fold_unicode, _without_accents, normalize, normalize_spans
 
 ANY_TEXT = st.text()
 PLAIN = st.text(st.characters(max_codepoint=126, min_codepoint=32))
@@ -100,3 +100,56 @@ def test_a_text_of_marks_alone_takes_no_quadratic_time(marks: str) -> None:
 def test_decomposing_in_pieces_changes_nothing(text: str) -> None:
     whole = unicodedata.normalize("NFKD", text)
     assert _without_accents(text) == "".join(c for c in whole if not unicodedata.combining(c))
+
+
+@given(st.text())
+def test_folding_looks_at_no_neighbour(text: str) -> None:
+    # The table of characters gives what folding the whole does.
+    assert normalize(text) == _compose(normalize(_fold_unicode(text)))
+    assert normalize(text) == _compose("".join(_decomposed(c) for c in text))
+
+
+def _decomposed(char: str) -> str:
+    return unicodedata.normalize("NFD", normalize(char))
+
+
+SPANNED = st.text(st.sampled_from("ab1é \u1100\u1161\u11a8각가\u0301ﷺ\u200b"), max_size=40)
+
+
+@given(SPANNED, st.lists(st.integers(0, 40), max_size=8))
+def test_parts_are_found_again(text: str, cuts: list[int]) -> None:
+    edges = sorted(min(cut, len(text)) for cut in cuts)
+    spans = list(zip(edges[::2], edges[1::2], strict=False))
+    normalized, places = normalize_spans(text, spans)
+    assert normalized == normalize(text)
+    assert len(places) == len(spans)
+    covered = {at for first, last in places for at in range(first, last)}
+    for (start, end), (first, last) in zip(spans, places, strict=True):
+        assert 0 <= first <= last <= len(normalized)
+        part = normalize(text[start:end])
+        if not set(text) & set("\u1161\u11a8"):
+            assert normalized[first:last] == part
+        if part:  # all that it gave, a syllable that it joined with it, is in this part or another
+            stop = len(normalize(text[:end]))
+            assert covered >= set(range(min(len(normalize(text[:start])), stop - 1), stop))
+
+
+def test_a_syllable_that_a_part_begins_belongs_to_it() -> None:
+    assert normalize_spans("a\u1100\u1161\u11a8b", [(1, 2)]) == ("a각b", ((1, 2),))
+    assert normalize_spans("a\u1100\u1161b", [(2, 3)]) == ("a가b", ((1, 2),))
+    assert normalize_spans("ab cd ef", [(3, 5)]) == ("abcdef", ((2, 4),))
+    assert normalize_spans("", []) == ("", ())
+
+
+def test_many_parts_take_no_quadratic_time() -> None:
+    def seconds(count: int) -> float:
+        text = "\u1161\u0301" * count
+        spans = [(2 * i + 1, 2 * i + 2) for i in range(count)]
+        best = float("inf")
+        for _ in range(3):
+            start = time.process_time()
+            normalize_spans(text, spans)
+            best = min(best, time.process_time() - start)
+        return best
+
+    assert seconds(16_000) < 28 * max(seconds(2_000), 1e-3)

@@ -1,4 +1,4 @@
-"""A proof is bound to one signal: copied anywhere else it does not verify."""
+"""Both proofs are bound to one signal: copied anywhere else, neither verifies."""
 
 from hashlib import sha256
 from random import Random
@@ -6,30 +6,41 @@ from typing import Any
 
 import pytest
 
+from mesh.claims import claim_of, verify_holder
 from mesh.constraints import RubricRule
 from mesh.genesis import Mesh
-from mesh.severity import context_of, severity_context, statement_of
+from mesh.severity import HOLDER_LABEL, context_of, severity_context, statement_of
 from mesh.signal import SignalBody, SignalDraft, compose_signal, parse_signal
 from mesh.testing.members import found, founders, make_mesh
 from proofs.group import PointError
+from proofs.holder import HolderProofError, token_of
+from proofs.ristretto import random_scalars
 from proofs.severity import ProofEquationError, SeverityProofError, verify
 
 MADE = make_mesh(4)
 MESH = MADE.mesh
 ISSUER, OTHER = MESH.members[0].name, MESH.members[1].name
 RNG = Random(11)
-TOKENS = tuple(sorted(RNG.randbytes(32).hex() for _ in range(3)))
+SCALARS = tuple(random_scalars(RNG.randbytes(32), b"tokens", 3))
+TOKENS = tuple(sorted(token_of(x).hex() for x in SCALARS))
 SALT = RNG.randbytes(32)
-DRAFT = SignalDraft("prv", "AML.T0054", TOKENS, (9, 7, 5, 3), band=2)
+DRAFT = SignalDraft("prv", "AML.T0054", SCALARS, (9, 7, 5, 3), band=2)
 BODY = parse_signal(compose_signal(MESH, ISSUER, DRAFT, SALT, RNG.randbytes(64)).body)
 
 
 def holds(mesh: Mesh, issuer: str, body: SignalBody, salt: bytes) -> bool:
+    """Whether the severity proof holds; the holder proof, of the same context, must do as well."""
+    severity = holder = True
     try:
         verify(statement_of(mesh, issuer, body, salt), body.severity.proof)
     except ProofEquationError:
-        return False
-    return True
+        severity = False
+    try:
+        verify_holder(claim_of(mesh, issuer, body, salt))
+    except HolderProofError:
+        holder = False
+    assert severity is holder
+    return severity
 
 
 def with_claim(**fields: Any) -> SignalBody:
@@ -95,7 +106,8 @@ def test_under_another_rubric(rubric: RubricRule) -> None:
 
 
 def test_with_other_tokens() -> None:
-    for tokens in (TOKENS[:2], TOKENS[1:], (TOKENS[0], TOKENS[1], "ff" * 32)):
+    (other,) = random_scalars(RNG.randbytes(32), b"other", 1)
+    for tokens in (TOKENS[:2], TOKENS[1:], TOKENS[::-1], (*TOKENS[:2], token_of(other).hex())):
         assert not holds(MESH, ISSUER, BODY.model_copy(update={"tokens": tokens}), SALT)
 
 
@@ -105,11 +117,14 @@ def test_with_another_salt() -> None:
 
 def test_with_other_commitments() -> None:
     first, second, *rest = BODY.severity.commitments
-    assert not holds(MESH, ISSUER, with_claim(commitments=(second, first, *rest)), SALT)
-    draft = SignalDraft("prv", "AML.T0054", TOKENS, (10, 10, 10, 10), band=2)
+    swapped = with_claim(commitments=(second, first, *rest))
+    with pytest.raises(ProofEquationError):
+        verify(statement_of(MESH, ISSUER, swapped, SALT), swapped.severity.proof)
+    draft = SignalDraft("prv", "AML.T0054", SCALARS, (10, 10, 10, 10), band=2)
     other = parse_signal(compose_signal(MESH, ISSUER, draft, SALT, RNG.randbytes(64)).body)
-    commitments = other.severity.commitments
-    assert not holds(MESH, ISSUER, with_claim(commitments=commitments), SALT)
+    others = with_claim(commitments=other.severity.commitments)
+    with pytest.raises(ProofEquationError):
+        verify(statement_of(MESH, ISSUER, others, SALT), others.severity.proof)
 
 
 @pytest.mark.parametrize("at", [0, 40, 300, 767])
@@ -147,7 +162,12 @@ def test_the_contexts_bytes() -> None:
         sized(label) + sized(part) for label, part in parts
     )
     assert context_of(MESH, ISSUER, TOKENS, 30, SALT) == expected
-    assert statement_of(MESH, ISSUER, BODY, SALT).context == expected
+    claim = claim_of(MESH, ISSUER, BODY, SALT)
+    assert statement_of(MESH, ISSUER, BODY, SALT).context == claim.statement.context == expected
+    holder = sized(b"signal-mesh/v1/holder") + expected.removeprefix(
+        sized(b"signal-mesh/v1/severity")
+    )
+    assert claim.holder_context == holder
 
 
 def test_each_part_changes_the_context() -> None:
@@ -171,4 +191,5 @@ def test_each_part_changes_the_context() -> None:
     }
     contexts = {severity_context(**args)}
     contexts |= {severity_context(**{**args, name: other}) for name, other in others.items()}
-    assert len(contexts) == len(others) + 1
+    contexts.add(severity_context(**args, label=HOLDER_LABEL))
+    assert len(contexts) == len(others) + 2

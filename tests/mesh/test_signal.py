@@ -9,17 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.constraints import UnknownBandError, UnknownMemberError
+from mesh.claims import claim_of, verify_claims, verify_holder
+from mesh.constraints import MAX_TOKENS, UnknownBandError, UnknownMemberError
 from mesh.errors import BodyError, BodyFormatError, FormatError, MeshError, SaltLengthError
 from mesh.severity import rubric_of, statement_of
 from mesh.signal import (
-    MAX_TOKENS,
     NoBandError,
     SignalBody,
     SignalDraft,
     SignalEntropyError,
     SignalFormatError,
     TokenOrderError,
+    check_draft,
     compose_signal,
     parse_signal,
 )
@@ -33,16 +34,19 @@ from mesh.strictjson import (
 from mesh.taxonomy import TechniqueFormatError, UnknownBarrierError, UnknownCategoryError
 from mesh.testing.members import make_mesh
 from proofs.errors import ProofsError
+from proofs.holder import token_of
 from proofs.pedersen import open_commitment
+from proofs.ristretto import ZeroScalarError, random_scalars, scalar
 from proofs.severity import BelowThresholdError, ComponentRangeError, verify
 
 MESH = make_mesh(4).mesh
 ISSUER = MESH.members[0].name
 RNG = Random(7)
-TOKENS = tuple(sorted(RNG.randbytes(32).hex() for _ in range(3)))
+SCALARS = tuple(sorted(random_scalars(RNG.randbytes(32), b"tokens", 3), key=lambda x: token_of(x)))
+TOKENS = tuple(token_of(x).hex() for x in SCALARS)
 SALT = RNG.randbytes(32)
 ENTROPY = RNG.randbytes(64)
-DRAFT = SignalDraft("prv", "AML.T0054", TOKENS, (9, 7, 5, 3))  # total 66: high
+DRAFT = SignalDraft("prv", "AML.T0054", SCALARS, (9, 7, 5, 3))  # total 66: high
 MADE = compose_signal(MESH, ISSUER, DRAFT, SALT, ENTROPY)
 VALUE: dict[str, Any] = json.loads(MADE.body)
 
@@ -60,7 +64,7 @@ def with_severity(**fields: Any) -> bytes:
     return with_fields(severity={**VALUE["severity"], **fields})
 
 
-def test_a_composed_signal_parses_and_its_proof_verifies() -> None:
+def test_a_composed_signal_parses_and_its_proofs_verify() -> None:
     body = parse_signal(MADE.body)
     assert body.category == "prv"
     assert body.technique == "AML.T0054"
@@ -71,6 +75,8 @@ def test_a_composed_signal_parses_and_its_proof_verifies() -> None:
     assert body.barrier is None
     assert body.severity.band == MADE.band.level == 3
     verify(statement_of(MESH, ISSUER, body, SALT), body.severity.proof)
+    verify_holder(claim_of(MESH, ISSUER, body, SALT))
+    assert verify_claims([claim_of(MESH, ISSUER, body, SALT)], bytes(32)) == [None]
 
 
 def test_the_wire_form() -> None:
@@ -78,6 +84,7 @@ def test_the_wire_form() -> None:
         "category",
         "technique",
         "tokens",
+        "holder",
         "severity",
         "confidence",
         "derived_from",
@@ -104,7 +111,10 @@ def test_optional_fields() -> None:
 
 
 def test_tokens_are_sorted_and_each_once() -> None:
-    assert compose(tokens=(*TOKENS[::-1], TOKENS[0])).tokens == TOKENS
+    for scalars in ((*SCALARS[::-1], SCALARS[0]), (SCALARS[1], SCALARS[0], SCALARS[2])):
+        body = compose(token_scalars=scalars)
+        assert body.tokens == TOKENS == tuple(sorted(TOKENS))
+        verify_holder(claim_of(MESH, ISSUER, body, SALT))
 
 
 @pytest.mark.parametrize(
@@ -173,16 +183,44 @@ def test_components_are_integers_in_range(components: tuple[Any, ...], band: int
         ({"confidence": -1}, SignalFormatError),
         ({"confidence": 0.8}, SignalFormatError),
         ({"confidence": True}, SignalFormatError),
-        ({"tokens": ()}, SignalFormatError),
-        ({"tokens": tuple(f"{i:064x}" for i in range(MAX_TOKENS + 1))}, SignalFormatError),
-        ({"tokens": ("AB" * 32,)}, SignalFormatError),
-        ({"tokens": ("ab" * 31,)}, SignalFormatError),
+        ({"token_scalars": ()}, SignalFormatError),
+        ({"token_scalars": tuple(map(scalar, range(1, MAX_TOKENS + 2)))}, SignalFormatError),
         ({"derived_from": "ab"}, SignalFormatError),
     ],
 )
 def test_drafts_are_checked(fields: dict[str, Any], error: type[MeshError]) -> None:
     with pytest.raises(error):
         compose(**fields)
+    if "token_scalars" not in fields:
+        with pytest.raises(error):
+            check_draft(MESH, ISSUER, replace(DRAFT, token_scalars=(), **fields))
+
+
+def test_as_many_tokens_as_allowed() -> None:
+    body = compose(token_scalars=tuple(map(scalar, range(1, MAX_TOKENS + 1))))
+    assert len(body.tokens) == MAX_TOKENS
+    verify_holder(claim_of(MESH, ISSUER, body, SALT))
+
+
+def test_a_zero_scalar_has_no_token() -> None:
+    with pytest.raises(ZeroScalarError):
+        compose(token_scalars=(SCALARS[0], scalar(0)))
+
+
+def test_a_draft_is_checked_before_there_are_tokens() -> None:
+    """Nobody asks the committee about an incident that can't be published."""
+    bare = replace(DRAFT, token_scalars=())
+    check_draft(MESH, ISSUER, bare)
+    with pytest.raises(NoBandError):
+        check_draft(MESH, ISSUER, replace(bare, components=(2, 0, 0, 0)))
+    with pytest.raises(BelowThresholdError):
+        check_draft(MESH, ISSUER, replace(bare, band=4))
+    with pytest.raises(UnknownBandError):
+        check_draft(MESH, ISSUER, replace(bare, band=5))
+    with pytest.raises(ComponentRangeError):
+        check_draft(MESH, ISSUER, replace(bare, components=(11, 0, 0, 0)))
+    with pytest.raises(UnknownMemberError):
+        check_draft(MESH, "stranger.example", bare)
 
 
 def test_what_else_must_hold() -> None:
@@ -205,17 +243,25 @@ def test_repeated_entropy_gives_no_related_blindings() -> None:
         compose_signal(MESH, ISSUER, replace(DRAFT, components=(9, 7, 5, 4)), SALT, ENTROPY),
         compose_signal(MESH, ISSUER, DRAFT, bytes(32), ENTROPY),
         compose_signal(MESH, MESH.members[1].name, DRAFT, SALT, ENTROPY),
-        compose_signal(MESH, ISSUER, replace(DRAFT, tokens=TOKENS[:2]), SALT, ENTROPY),
+        compose_signal(MESH, ISSUER, replace(DRAFT, token_scalars=SCALARS[:2]), SALT, ENTROPY),
         compose_signal(MESH, ISSUER, replace(DRAFT, band=1), SALT, ENTROPY),
     ]
     blindings = [blinding for made in (MADE, *others) for blinding in made.blindings]
     assert len(set(blindings)) == len(blindings)
+    # Nor do two holder proofs share a nonce, whose public half they begin with.
+    proofs = [parse_signal(made.body).holder for made in (MADE, *others)]
+    assert len({proof[:32] for proof in proofs}) == len(proofs)
 
 
 def test_secrets_are_in_no_repr_and_no_error() -> None:
     secret = replace(DRAFT, components=(9, 7, 5, 3))
     assert "(9, 7, 5, 3)" not in repr(secret)
     assert "components" not in repr(secret)
+    assert "scalars" not in repr(secret)
+    for x in SCALARS:
+        assert repr(x) not in repr(secret)
+        assert x.hex() not in repr(secret)
+        assert x.hex().encode() not in MADE.body
     for blinding in MADE.blindings:
         assert str(blinding) not in repr(MADE)
         assert f"{blinding:064x}".encode() not in MADE.body
@@ -275,6 +321,12 @@ B64_48 = b64encode(bytes(48)).decode()
         (with_fields(tokens=[TOKENS[0] + "\n"]), SignalFormatError),
         (with_fields(tokens=["٠" * 64]), SignalFormatError),
         (with_fields(tokens=[1]), SignalFormatError),
+        (with_fields(holder=b64encode(bytes(63)).decode()), SignalFormatError),
+        (with_fields(holder=b64encode(bytes(65)).decode()), SignalFormatError),
+        (with_fields(holder=bytes(64).hex()), SignalFormatError),
+        (with_fields(holder=""), SignalFormatError),
+        (with_fields(holder=None), SignalFormatError),
+        (with_fields(holder=VALUE["holder"] + "\n"), FormatError),
         (with_fields(severity=None), SignalFormatError),
         (with_fields(severity=[]), SignalFormatError),
         (with_severity(band=0), SignalFormatError),

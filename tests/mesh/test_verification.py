@@ -13,13 +13,18 @@ from mesh.errors import (
     MeshError,
     UnknownKindError,
 )
+from mesh.promotion import WrongTokenError
 from mesh.retraction import compose_retraction
+from mesh.sighting import SightingFormatError, compose_sighting
 from mesh.signal import SignalFormatError
+from mesh.strictjson import dumps, loads
 from mesh.testing.members import make_mesh
+from mesh.testing.promotions import make_promotion
 from mesh.testing.signals import Lie, forge_signal, make_signal
 from mesh.verification import verify_published
 from proofs.checkpoint import Checkpoint, CheckpointError, sign_checkpoint
 from proofs.group import PointError
+from proofs.holder import FalseHolderProofError
 from proofs.merkle import InclusionError, leaf_hash, node_hash
 from proofs.note import BadSignatureError, UnsignedNoteError, sign_note
 from proofs.severity import ProofEquationError
@@ -70,6 +75,7 @@ def test_an_honest_signal_passes_every_step() -> None:
         "entry",
         "body",
         "signal",
+        "tokens",
         "severity",
     ]
     assert all(step.detail for step in steps)
@@ -87,6 +93,34 @@ def test_a_retraction() -> None:
     steps = verify_published(**published(note, SIGNAL.salt, body))
     assert [step.name for step in steps][-2:] == ["body", "retraction"]
     assert "mistake" in steps[-1].detail
+
+
+@pytest.mark.parametrize(("verdict", "said"), [("confirm", "confirms"), ("deny", "denies")])
+def test_a_sighting(verdict: str, said: str) -> None:
+    body = compose_sighting("ab" * 32, verdict)
+    note = entry(SIGNAL.salt, body, Kind.SIGHTING)
+    steps = verify_published(**published(note, SIGNAL.salt, body))
+    assert [step.name for step in steps][-2:] == ["body", "sighting"]
+    assert steps[-1].detail.startswith(f"{said} {'ab' * 32}")
+    wrong = body.replace(b"target", b"goal")
+    with pytest.raises(SightingFormatError):
+        verify_published(**published(entry(SIGNAL.salt, wrong, Kind.SIGHTING), SIGNAL.salt, wrong))
+
+
+def test_a_promotion() -> None:
+    body = make_promotion(MADE, [bytes(32), b"\x01" * 32], ["ab" * 32, "cd" * 32])
+    note = entry(SIGNAL.salt, body, Kind.PROMOTION)
+    steps = verify_published(**published(note, SIGNAL.salt, body))
+    assert [step.name for step in steps][-3:] == ["body", "promotion", "evaluations"]
+    assert "2 window(s)" in steps[-2].detail
+    assert "2 signal(s)" in steps[-2].detail
+    for seat in MADE.committee.seats[: MADE.committee.threshold]:
+        assert seat.member in steps[-1].detail
+    value = loads(body)
+    value["windows"][0]["token"] = value["windows"][1]["token"]
+    wrong = dumps(value)
+    with pytest.raises(WrongTokenError):
+        verify_published(**published(entry(SIGNAL.salt, wrong, Kind.PROMOTION), SIGNAL.salt, wrong))
 
 
 def test_a_signals_body_under_a_retractions_kind() -> None:
@@ -166,7 +200,12 @@ def test_entries_of_other_meshes_and_kinds() -> None:
 def test_a_dishonest_issuers_claim(lie: Lie) -> None:
     forged = forge_signal(MESH, ISSUER.name, lie, Random(5))
     note = entry(forged.salt, forged.body)
-    with pytest.raises(PointError if lie is Lie.POINT_OFF_CURVE else ProofEquationError):
+    error: type[Exception] = ProofEquationError
+    if lie is Lie.POINT_OFF_CURVE:
+        error = PointError
+    elif lie in {Lie.NO_HOLDER, Lie.COPIED_HOLDER}:
+        error = FalseHolderProofError
+    with pytest.raises(error):
         verify_published(**published(note, forged.salt, forged.body))
 
 
@@ -174,5 +213,5 @@ def test_a_signal_copied_from_another_member() -> None:
     """The thief signs their own entry over the very salt and body of another's signal."""
     other = make_signal(MESH, OTHER.name, Random(4))
     note = entry(other.salt, other.body)
-    with pytest.raises(ProofEquationError):
+    with pytest.raises(FalseHolderProofError):
         verify_published(**published(note, other.salt, other.body))

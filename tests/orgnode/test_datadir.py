@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from orgnode.errors import (
     DataDirInUseError,
     DataDirMissingError,
     DataDirNotWritableError,
+    ForeignCorpusError,
     MissingFileError,
     OrgnodeError,
     PermissionsTooOpenError,
@@ -188,20 +190,20 @@ def test_token(datadir: DataDir) -> None:
     assert datadir.create_token() != token
 
 
-def test_fingerprint_key(datadir: DataDir) -> None:
+def test_selection_key(datadir: DataDir) -> None:
     key = bytes(range(32))
-    datadir.write_fingerprint_key(key)
-    assert datadir.read_fingerprint_key() == key
-    assert mode(datadir.fingerprint_key) == 0o600
+    datadir.write_selection_key(key)
+    assert datadir.read_selection_key() == key
+    assert mode(datadir.selection_key) == 0o600
     with pytest.raises(SecretFormatError):
-        datadir.write_fingerprint_key(b"short")
+        datadir.write_selection_key(b"short")
 
 
 @pytest.mark.parametrize("content", ["", "\n", "sh0rt!", "x" * 200, "a" * 31, "ö" * 40, "a b" * 15])
 def test_malformed_secrets(datadir: DataDir, content: str) -> None:
     for path, read in (
         (datadir.token, datadir.read_token),
-        (datadir.fingerprint_key, datadir.read_fingerprint_key),
+        (datadir.selection_key, datadir.read_selection_key),
     ):
         write_file(path, content.encode(), private=True)
         with pytest.raises(SecretFormatError) as caught:
@@ -213,10 +215,10 @@ def test_malformed_secrets(datadir: DataDir, content: str) -> None:
 @pytest.mark.parametrize("bits", [0o640, 0o604, 0o660, 0o606, 0o610, 0o601])
 def test_secrets_that_others_can_use_are_refused(datadir: DataDir, bits: int) -> None:
     datadir.create_token()
-    datadir.write_fingerprint_key(bytes(32))
+    datadir.write_selection_key(bytes(32))
     for path, read in (
         (datadir.token, datadir.read_token),
-        (datadir.fingerprint_key, datadir.read_fingerprint_key),
+        (datadir.selection_key, datadir.read_selection_key),
     ):
         path.chmod(bits)
         with pytest.raises(PermissionsTooOpenError) as caught:
@@ -226,8 +228,21 @@ def test_secrets_that_others_can_use_are_refused(datadir: DataDir, bits: int) ->
         read()
 
 
+def test_the_benign_corpus_is_the_pinned_one(datadir: DataDir) -> None:
+    digest = sha256(b"corpus").hexdigest()
+    with pytest.raises(MissingFileError) as missing:
+        datadir.read_benign(digest)
+    assert digest in missing.value.hint
+    write_file(datadir.benign, b"corpus", private=False)
+    assert datadir.read_benign(digest) == b"corpus"
+    write_file(datadir.benign, b"corpus ", private=False)
+    with pytest.raises(ForeignCorpusError) as caught:
+        datadir.read_benign(digest)
+    assert digest in caught.value.hint
+
+
 def test_missing_files(datadir: DataDir) -> None:
-    for read in (datadir.read_token, datadir.read_fingerprint_key, lambda: read_file(datadir.card)):
+    for read in (datadir.read_token, datadir.read_selection_key, lambda: read_file(datadir.card)):
         with pytest.raises(MissingFileError) as caught:
             read()
         assert caught.value.hint

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mesh.member import MemberCard, log_origin, open_card, sign_card
+from mesh.member import log_origin, open_card
 from orgnode.certificate import check_certificate
+from orgnode.config import NodeConfig
+from orgnode.datadir import DataDir
 from orgnode.errors import (
     KeyFileError,
     KeyStoreExistsError,
@@ -17,7 +19,9 @@ from orgnode.errors import (
     PermissionsTooOpenError,
     WrongPassphraseError,
 )
+from orgnode.founding import create_node
 from orgnode.keystore import FILE, KeyStore
+from proofs.ristretto import ORDER, multiply_base, scalar
 
 NAME = "acme.example"
 MESH = "ab" * 32
@@ -36,6 +40,7 @@ def secrets_of(store: KeyStore) -> list[bytes]:
         store._log,
         store._witness,
         store.vault_key,
+        store.sealing,
         store._transport.private_numbers().private_value.to_bytes(32, "big"),
     ]
 
@@ -142,6 +147,9 @@ def test_damaged_file(tmp_path: Path, content: bytes) -> None:
     "changes",
     [
         {"format": "signal-mesh/v9/keystore"},
+        {"format": ["signal-mesh/v2/keystore"]},
+        {"sealing": 1},
+        {"sealing": "?"},
         {"name": 1},
         {"keys": "?"},
         {"keys": base64.b64encode(b"not json").decode()},
@@ -173,6 +181,33 @@ def test_another_nodes_certificate_is_noticed(tmp_path: Path) -> None:
         KeyStore.open(tmp_path / "a")
 
 
+def test_another_nodes_sealing_key_is_noticed(tmp_path: Path) -> None:
+    KeyStore.create(tmp_path, NAME)
+    edit(tmp_path, sealing=multiply_base(scalar(7)).hex())
+    with pytest.raises(KeyFileError, match="sealing"):
+        KeyStore.open(tmp_path)
+
+
+@pytest.mark.parametrize("value", [0, ORDER])
+def test_a_sealing_key_that_is_no_scalar_is_refused(tmp_path: Path, value: int) -> None:
+    KeyStore.create(tmp_path, NAME)
+    keys = json.loads(base64.b64decode(json.loads((tmp_path / FILE).read_text())["keys"]))
+    keys["sealing"] = value.to_bytes(32, "little").hex()
+    edit(tmp_path, keys=base64.b64encode(json.dumps(keys).encode()).decode())
+    with pytest.raises(KeyFileError, match="damaged"):
+        KeyStore.open(tmp_path)
+
+
+def test_keys_of_an_earlier_version_say_what_they_lack(tmp_path: Path) -> None:
+    KeyStore.create(tmp_path, NAME)
+    document = json.loads((tmp_path / FILE).read_text())
+    del document["sealing"]
+    (tmp_path / FILE).write_text(json.dumps(document | {"format": "signal-mesh/v1/keystore"}))
+    with pytest.raises(KeyFileError, match="no sealing key") as caught:
+        KeyStore.open(tmp_path)
+    assert "orgnode init" in caught.value.hint
+
+
 def test_keys_of_another_length_are_refused(tmp_path: Path) -> None:
     KeyStore.create(tmp_path, NAME)
     keys = json.loads(base64.b64decode(json.loads((tmp_path / FILE).read_text())["keys"]))
@@ -190,20 +225,13 @@ def test_signers_have_the_names_that_verifiers_expect(tmp_path: Path) -> None:
 
 
 def test_makes_a_card_that_proves_possession(tmp_path: Path) -> None:
-    store = KeyStore.create(tmp_path, NAME)
-    card = MemberCard(
-        name=NAME,
-        control_group="acme",
-        host="127.0.0.1",
-        port=1234,
-        identity=store.identity.verifier_key.public.hex(),
-        log=store.card_log.verifier_key.public.hex(),
-        witness=store.witness.verifier_key.public.hex(),
-        certificate=store.certificate,
-        transport_pin=store.transport_pin,
-    )
-    note = sign_card(card, identity=store.identity, log=store.card_log, witness=store.witness)
-    assert open_card(note) == card
+    datadir = DataDir(tmp_path)
+    config = NodeConfig(name=NAME, control_group="acme")
+    card = create_node(datadir, config, host="127.0.0.1", port=1234)
+    store = KeyStore.open(datadir.keys)
+    assert open_card(datadir.card.read_bytes()) == card
+    assert card.sealing_element == store.sealing_public == multiply_base(store.sealing)
+    assert card.identity_key == store.identity.verifier_key
     check_certificate(card.certificate, card.name, card.transport_pin)
 
 

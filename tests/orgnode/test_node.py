@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ from mesh.member import sign_card
 from orgnode import node as node_module
 from orgnode.client import NodeClient
 from orgnode.config import load_config
+from orgnode.datadir import RunInfo
 from orgnode.errors import CertificateError, UnknownIncidentError
 from orgnode.keystore import KeyStore
-from orgnode.node import ForeignKeysError, Node, NotJoinedError, load_mesh
+from orgnode.material import ForeignKeysError, NotJoinedError, load_mesh
+from orgnode.node import Node
 from orgnode.store import FeedFilter, StoreFullError
 from orgnode.store.sqlite import SqliteStore
 from orgnode.testnet import TestNetwork
@@ -39,6 +43,14 @@ def network(tmp_path: Path) -> TestNetwork:
     return TestNetwork.create(tmp_path / "net", 2)
 
 
+@asynccontextmanager
+async def both(network: TestNetwork, **options: Any) -> AsyncIterator[tuple[Node, RunInfo]]:
+    """The first organization's node, beside the other one: publishing takes both seats."""
+    own, other = network.orgs
+    async with Node.open(other.datadir), Node.open(own.datadir, **options) as opened:
+        yield opened
+
+
 async def report(network: TestNetwork, **changes: Any) -> str:
     async with NodeClient.from_datadir(network.orgs[0].directory) as client:
         return (await client.report(**{**INCIDENT, **changes})).signal
@@ -49,7 +61,7 @@ async def test_days_that_pass_erase_incidents_and_signals(
 ) -> None:
     datadir = network.orgs[0].datadir
     now = node_module.today()
-    async with Node.open(datadir) as (_, info):
+    async with both(network) as (_, info):
         assert info.local_port
         entry = await report(network, reference="case-1")
     monkeypatch.setattr(node_module, "today", lambda: Day(now + 91))
@@ -75,7 +87,7 @@ async def test_a_disk_that_fails_does_not_end_the_housekeeping(
 ) -> None:
     datadir = network.orgs[0].datadir
     now = node_module.today()
-    async with Node.open(datadir):
+    async with both(network):
         entry = await report(network)
     failures = 1
     true = SqliteStore.expire
@@ -99,7 +111,7 @@ async def test_a_disk_that_fails_does_not_end_the_housekeeping(
 async def test_only_the_newest_feed_events_are_kept(network: TestNetwork) -> None:
     datadir = network.orgs[0].datadir
     config = load_config(datadir).model_copy(update={"feed_events": 2})
-    async with Node.open(datadir):
+    async with both(network):
         entries = [await report(network, text=f"ignore instruction {n}") for n in range(4)]
     async with Node.open(datadir, config=config) as (node, _), asyncio.timeout(20):
         while node.store.first_seq() < 3:
@@ -161,12 +173,11 @@ def test_a_genesis_is_not_joined_with_a_certificate_that_its_card_does_not_pin(
 
 async def test_one_reference_is_published_once_however_it_is_reported(network: TestNetwork) -> None:
     """At the same time, again later, after a restart, and by somebody who went away."""
-    datadir = network.orgs[0].datadir
-    async with Node.open(datadir) as (node, _):
+    async with both(network) as (node, _):
         together = await asyncio.gather(*(report(network, reference="case-2") for _ in range(5)))
         assert len(set(together)) == 1
         assert node.store.state(node.name).size == 1
-    async with Node.open(datadir) as (node, _):
+    async with both(network) as (node, _):
         assert await report(network, reference="case-2") == together[0]
         leaving = asyncio.create_task(report(network, reference="case-3"))
         async with asyncio.timeout(20):

@@ -25,6 +25,7 @@ from orgnode.store import (
     ForeignDatabaseError,
     NewerSchemaError,
     SqliteStore,
+    StoreClosedError,
     StoreConflictError,
     StoreError,
     StoreFullError,
@@ -558,3 +559,32 @@ async def test_conflict_carries_a_hint(store: SqliteStore) -> None:
     with pytest.raises(StoreConflictError) as caught:
         await store.commit_segment(PEER, 3, [], state_at(log, 1))
     assert caught.value.hint
+
+
+def test_closing_waits_for_a_query_that_is_running(path: Path) -> None:
+    """A connection closed under a query would end the whole process."""
+    store = SqliteStore.open(path, name=OWN)
+    reading, go_on = threading.Event(), threading.Event()
+    seen: list[object] = []
+
+    def read() -> None:
+        def query(connection: sqlite3.Connection) -> None:
+            reading.set()
+            go_on.wait(10)
+            seen.append(connection.execute("SELECT 1").fetchone())
+
+        store._read(query)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assert reading.wait(10)
+    closing = threading.Thread(target=store.close)
+    closing.start()
+    closing.join(0.1)
+    assert closing.is_alive(), "closed under a running query"
+    go_on.set()
+    closing.join(10)
+    reader.join(10)
+    assert seen == [(1,)]
+    with pytest.raises(StoreClosedError):
+        store.logs()

@@ -1,5 +1,6 @@
 """The vault keeps incidents secret at rest, apart from each other, and only for their time."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from mesh.days import Day
 from orgnode.errors import SealedIncidentError, UnknownIncidentError
 from orgnode.store import DuplicateReferenceError, SqliteStore
-from orgnode.vault import Incident, Vault
+from orgnode.vault import Incident, Vault, _encode
 
 KEY = bytes(range(32))
 TODAY = Day(20_000)
@@ -33,6 +34,7 @@ def an_incident(**changes: object) -> Incident:
         "barrier": BARRIER,
         "entry_id": "ab" * 32,
         "day": TODAY,
+        "windows": (("MARKER-TOKEN", "MARKER-INPUT"), ("MARKER-TOKEN-2", "MARKER-INPUT-2")),
     }
     return Incident(**(fields | changes))  # type: ignore[arg-type]
 
@@ -54,6 +56,28 @@ async def test_round_trip(vault: Vault) -> None:
     assert vault.get(incident.id) == incident
 
 
+async def test_found_by_its_signal(vault: Vault) -> None:
+    incident, other = an_incident(), an_incident(entry_id="cd" * 32, windows=())
+    await vault.put(incident)
+    await vault.put(other)
+    await vault.put(an_incident(entry_id=None))
+    assert vault.of_signal("ab" * 32) == incident
+    assert vault.of_signal("cd" * 32) == other
+    assert vault.of_signal("ef" * 32) is None
+    await vault.erase(incident.id)
+    assert vault.of_signal("ab" * 32) is None
+
+
+async def test_incident_sealed_before_there_were_windows(vault: Vault, store: SqliteStore) -> None:
+    incident = an_incident(windows=())
+    encoded = json.loads(_encode(incident))
+    del encoded["windows"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orgnode.vault._encode", lambda _: json.dumps(encoded).encode())
+        await vault.put(incident)
+    assert vault.get(incident.id) == incident
+
+
 class Kept:
     """A store of one row in memory, for properties of sealing alone."""
 
@@ -71,6 +95,7 @@ class Kept:
     salt=st.binary(min_size=32, max_size=32),
     barrier=st.none() | st.text(max_size=10),
     entry_id=st.none() | st.just("cd" * 32),
+    windows=st.lists(st.tuples(st.text(max_size=4), st.text(max_size=4)), max_size=3).map(tuple),
 )
 def test_sealing_keeps_every_field(**fields: object) -> None:
     incident = an_incident(**fields)

@@ -6,26 +6,32 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 
-from mesh.severity import statement_of
+from mesh.claims import Claim, claim_of, verify_claims
 from mesh.signal import NoBandError, SignalDraft, parse_signal
 from mesh.testing import make_mesh
 from orgnode.workers import SMALL_BATCH, WorkerDiedError, Workers
 from proofs.errors import ProofsError
-from proofs.severity import verify
+from proofs.holder import HolderProofError, token_of
+from proofs.ristretto import Scalar, scalar
 
 MESH = make_mesh(2).mesh
 ISSUER = MESH.members[0].name
+
+
+def secret(number: int) -> Scalar:
+    return scalar(number + 1)
 
 
 def draft(number: int = 0, **changes: object) -> SignalDraft:
     fields = {
         "category": "ncr",
         "technique": "AML.T0054",
-        "tokens": (f"{number:064x}",),
+        "token_scalars": (secret(number),),
         "components": (6, 5, 5, 5),
         **changes,
     }
@@ -44,15 +50,15 @@ def processes(workers: Workers) -> list[int]:
     return list(workers._pool._processes)
 
 
-async def claim(workers: Workers, number: int = 0) -> tuple[object, bytes]:
+async def claim(workers: Workers, number: int = 0) -> Claim:
     salt, composed = await workers.compose(ISSUER, draft(number))
-    body = parse_signal(composed.body)
-    return statement_of(MESH, ISSUER, body, salt), body.severity.proof
+    return claim_of(MESH, ISSUER, parse_signal(composed.body), salt)
 
 
 async def test_what_a_worker_composes_verifies_here(workers: Workers) -> None:
-    statement, proof = await claim(workers)
-    verify(statement, proof)  # type: ignore[arg-type]
+    made = await claim(workers)
+    assert made.tokens == (token_of(secret(0)),)
+    assert verify_claims([made], bytes(32)) == [None]
     one, two = await workers.compose(ISSUER, draft()), await workers.compose(ISSUER, draft())
     assert one[0] != two[0], "the salt is fresh each time"
     assert one[1].body != two[1].body
@@ -68,11 +74,16 @@ async def test_errors_come_back_as_they_were_raised(workers: Workers) -> None:
 async def test_a_batch_names_the_false_ones_in_order(workers: Workers, count: int) -> None:
     good = await claim(workers, 1)
     other = await claim(workers, 2)
+    severity, holder = count - 1, 0
     claims = [good] * count
-    claims[1] = (good[0], other[1])
-    verdicts = await workers.verify(claims)  # type: ignore[arg-type]
-    assert [place for place, verdict in enumerate(verdicts) if verdict is not None] == [1]
-    assert isinstance(verdicts[1], ProofsError)
+    claims[severity] = replace(good, proof=other.proof)
+    claims[holder] = replace(good, holder_proof=other.holder_proof)
+    verdicts = await workers.verify(claims)
+    wrong = [place for place, verdict in enumerate(verdicts) if verdict is not None]
+    assert wrong == [holder, severity]
+    assert isinstance(verdicts[holder], HolderProofError)
+    assert isinstance(verdicts[severity], ProofsError)
+    assert not isinstance(verdicts[severity], HolderProofError)
 
 
 async def test_a_killed_worker_costs_its_callers_nothing(workers: Workers) -> None:
@@ -83,7 +94,7 @@ async def test_a_killed_worker_costs_its_callers_nothing(workers: Workers) -> No
     os.kill(before, signal.SIGKILL)
     composed = await asyncio.gather(*calls)
     tokens = [parse_signal(made.body).tokens for _, made in composed]
-    assert tokens == [(f"{number:064x}",) for number in range(20)]
+    assert tokens == [(token_of(secret(number)).hex(),) for number in range(20)]
     assert before not in processes(workers)
 
 

@@ -19,7 +19,9 @@ from mesh.following import (
     SuspendedLogError,
 )
 from mesh.genesis import open_genesis
+from mesh.keygen import from_transcript
 from mesh.member import open_card
+from mesh.promotion import parse_promotion, verify_promotion
 from mesh.testing import (
     AnswerLostError,
     Faults,
@@ -35,7 +37,9 @@ from mesh.testing import (
     founder,
     founders,
     make_mesh,
+    make_promotion,
     make_signal,
+    open_evaluations,
 )
 from mesh.testing.simulation import Simulation
 from mesh.wire import Present
@@ -75,6 +79,33 @@ def test_a_mesh_has_a_genesis_that_every_founder_signed() -> None:
         WORLD.member("nobody.example")
 
 
+def test_a_mesh_has_keys_that_all_its_founders_made() -> None:
+    assert make_mesh(4).mesh.constraints.committee is WORLD.committee
+    assert sorted(WORLD.shares) == [seat.member for seat in WORLD.committee.seats]
+    machine = from_transcript(
+        WORLD.proposal,
+        WORLD.transcript,
+        WORLD.member(2).name,
+        WORLD.member(2).identity,
+        WORLD.member(2).sealing,
+    )
+    assert machine.outcome().committee == WORLD.committee
+    assert machine.share() == WORLD.shares[WORLD.member(2).name]
+    assert machine.selection_key() == WORLD.selection_key
+    few = found(founders(4), seats=["acme.example", "cobalt.example"])
+    assert [seat.member for seat in few.committee.seats] == ["acme.example", "cobalt.example"]
+    assert sorted(few.shares) == ["acme.example", "cobalt.example"]
+
+
+def test_promotions_follow_from_the_seed() -> None:
+    inputs = [bytes(32), b"\x01" * 32]
+    body = make_promotion(WORLD, inputs, ["ab" * 32])
+    assert body == make_promotion(WORLD, inputs[::-1], ["ab" * 32])
+    verify_promotion(MESH, parse_promotion(body))
+    with pytest.raises(LookupError):
+        open_evaluations(WORLD, inputs, [7])
+
+
 def test_founders_can_be_given_a_place_to_listen_and_a_certificate() -> None:
     member = founder(0, name="me.example", host="10.0.0.1", port=1, certificate=(b"der", "ab" * 32))
     assert member.card.endpoint == ("10.0.0.1", 1)
@@ -86,6 +117,10 @@ def test_private_keys_are_not_shown() -> None:
     assert member.log_seed.hex() not in repr(member)
     assert repr(member.log_seed) not in repr(member)
     assert "identity=Signer" not in repr(member)
+    shares = [share.hex() for share in WORLD.shares.values()]
+    for secret in (member.sealing.hex(), WORLD.selection_key.hex(), *shares):
+        assert secret not in repr(WORLD)
+        assert repr(bytes.fromhex(secret)) not in repr(WORLD)
 
 
 def test_a_pool_is_made_once_and_its_entries_are_distinct() -> None:

@@ -108,6 +108,12 @@ PLANTED: dict[str, tuple[object, str, object, str]] = {
         _settle_without_verdicts,
         "did not publish",
     ),
+    "promotions are not verified": (
+        assessment,
+        "verify_promotion",
+        lambda *_: None,
+        "did not publish",
+    ),
     "copies count again": (
         follower,
         "settle",

@@ -1,4 +1,4 @@
-"""Single nodes as real processes, started under conditions that a test sets."""
+"""Single nodes as real processes, started under conditions that a test sets; and played members."""
 
 from __future__ import annotations
 
@@ -15,9 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fed_maverick import Answer, Reply
 from testnet_support import SECONDS, Ran, environment
 
+from mesh.evaluation import compose_answer, open_request
+from mesh.member import log_origin
+from mesh.testing.members import TestMember, TestMesh
 from orgnode.client import NodeClient
+from orgnode.federation.paths import EVALUATE
+from orgnode.keystore import KeyStore
+from orgnode.node import today
+from orgnode.share import read_share
+from orgnode.testnet import TestNetwork
+from proofs.note import Signer
+from proofs.ristretto import random_scalars
 
 COMPONENTS = {
     "capability_gain": 6,
@@ -149,3 +160,53 @@ def published(directory: Path, text: str) -> str:
             return (await node.report(**incident(text))).signal
 
     return asyncio.run(publish())
+
+
+# --- members whose node a test plays, with the keys of a network's organizations
+
+
+class Owner(TestMember):
+    """A member of a real network as the fakes take one; its keys are in its key store."""
+
+    def log_signer(self, mesh_id: str) -> Signer:
+        return Signer(log_origin(self.name, mesh_id), self.log_seed)
+
+
+def world_of(network: TestNetwork) -> TestMesh:
+    """A real network's mesh and keys, as the fakes take them."""
+    mesh = network.mesh
+    members, shares = [], {}
+    for org in network.orgs:
+        keys = KeyStore.open(org.datadir.keys)
+        seed = keys.card_log.seed
+        card = mesh.member(org.name)
+        members.append(Owner(card, keys.identity, keys.witness, seed, keys.sealing))
+        share = read_share(org.datadir, mesh, keys)
+        if share is not None:
+            shares[org.name] = share
+    datadir = network.orgs[0].datadir
+    return TestMesh(
+        mesh,
+        tuple(sorted(members, key=lambda member: member.name)),
+        datadir.read_selection_key(),
+        shares,
+        datadir.proposal.read_text(),
+        datadir.transcript.read_bytes(),
+    )
+
+
+def seated(world: TestMesh, name: str, answer: Answer) -> Answer:
+    """As `answer`, but the member's seat, if it has one, evaluates for everybody."""
+    share = world.shares.get(name)
+    if share is None:
+        return answer
+    mesh, identity = world.mesh, world.member(name).identity
+
+    def answers(method: str, path: str, body: bytes) -> Reply | bytes | None:
+        if path != EVALUATE:
+            return answer(method, path, body)
+        request = open_request(mesh, body, today(), mesh.constraints.clock_skew_days)
+        (nonce,) = random_scalars(os.urandom(32), b"nonce", 1)
+        return compose_answer(mesh, identity, share, request, nonce)
+
+    return answers

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from testnet_support import SECONDS, environment, orgnode, processes_about, run
 
+from orgnode.demo.disguise import ATTACK, BENIGN, DISGUISES, RARE_ATTACK
+
 pytestmark = [
     pytest.mark.system,
     pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="looks at processes in /proc"),
@@ -39,7 +41,7 @@ def test_an_own_file_with_the_nodes_kept(tmp_path: Path) -> None:
         ran = run(
             "orgnode.demo",
             "--orgs",
-            "3",
+            "4",
             "--incidents",
             incidents(tmp_path),
             "--dir",
@@ -49,21 +51,49 @@ def test_an_own_file_with_the_nodes_kept(tmp_path: Path) -> None:
         assert ran.code == 0, ran
         assert "\x1b" not in ran.out
         assert MARKER not in ran.out + ran.err
-        for org in ("acme", "birch"):
+        for org in ("acme", "birch", "cobalt"):
             assert re.search(rf"{org}\.example refused it: ProofEquationError: .*forged", ran.out)
         assert "1 attack was met by more than one organization, by 2 at most" in ran.out
         # org, published, verified, refused, median
         rows = [line.split() for line in ran.out.splitlines() if re.match(r" \w+\.example ", line)]
         assert rows[0][:4] == ["acme.example", "1", "2", "1"]
         assert rows[1][:4] == ["birch.example", "1", "2", "1"]
-        assert rows[2][:7] == ["cobalt.example", "(maverick)", "1", "+", "1", "forged", "2"]
+        assert rows[2][:4] == ["cobalt.example", "1", "2", "1"]
+        assert rows[3][:7] == ["dune.example", "(maverick)", "0", "+", "1", "forged", "3"]
         assert all(re.fullmatch(r"\d+ ms", " ".join(row[-2:])) for row in rows)
+        # Three of these are honest: nobody is left to be warned by three others.
+        assert "run this with --orgs 5 or more" in ran.out
+        assert "blocked an attack" not in ran.out
         assert "orgnode --data-dir" in ran.out
         status = orgnode("--json", "testnet", "status", "--dir", net)
-        assert [one["state"] for one in status.objects] == ["running"] * 3
+        assert [one["state"] for one in status.objects] == ["running"] * 4
     finally:
         down = orgnode("--json", "testnet", "down", "--dir", net, "--remove")
     assert down.code == 0
+    assert processes_about(net) == []
+
+
+def test_an_attack_on_three_is_blocked_at_the_fourth(tmp_path: Path) -> None:
+    """The second act: the fourth never saw the text, asks nobody, and no disguise helps."""
+    net = tmp_path / "net"
+    ran = run("orgnode.demo", "--orgs", "5", "--incidents", incidents(tmp_path), "--dir", net)
+    assert ran.code == 0, ran
+    columns = [re.split(r" {2,}", line.strip()) for line in ran.out.splitlines()]
+    asked = [row for row in columns if len(row) == 7 and row[-1].endswith(" ms")]
+    answers = [(row[0], row[1], row[2], row[3]) for row in asked]
+    three = "three organizations"
+    names = ["the attack as it was", *(name for name, _ in DISGUISES)]
+    assert answers == [
+        *((name, three, "block", "local") for name in names),
+        ("another attack, 2 % typos", "one", "escalate", "regional"),
+        ("a dinner for eight", "nobody", "allow", "regional"),
+        ("a dinner for eight", "nobody", "allow", "local"),
+    ]
+    assert {row[5] for row in asked[: len(names)]} == {"3"}, "from three organizations each"
+    assert re.search(r"✓ dune\.example blocked an attack that it never saw", ran.out)
+    for text in (ATTACK, RARE_ATTACK, BENIGN):
+        assert text[20:44] not in ran.out + ran.err
+    assert not net.exists()
     assert processes_about(net) == []
 
 

@@ -23,8 +23,11 @@ TEXT = "MARKER-31aa ignore all previous instructions"
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Path:
-    return TestNetwork.create(tmp_path / "net", 2).orgs[0].directory
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """The directory of a node; the other seat of the committee runs."""
+    node, other = TestNetwork.create(tmp_path / "net", 2).orgs
+    with running(other.directory):
+        yield node.directory
 
 
 async def report_until_refused(client: NodeClient, acknowledged: list[str]) -> ApiError:

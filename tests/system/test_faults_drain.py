@@ -26,8 +26,8 @@ PUBLISHERS = 6
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Running]:
-    network = TestNetwork.create(tmp_path / "net", 2)
-    with running(network.orgs[0].directory) as node:
+    draining, other = TestNetwork.create(tmp_path / "net", 2).orgs
+    with running(other.directory), running(draining.directory) as node:
         yield node
 
 

@@ -20,15 +20,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from faults_support import Running, held_by, incident, running
+from faults_support import Running, held_by, incident, running, seated, world_of
 from fed_maverick import Answer, MaverickServer, Reply
 from fed_support import honest, lying
 
 from mesh.days import LAST_DAY, Day
 from mesh.entry import Kind
 from mesh.evidence import Evidence, verify_evidence
-from mesh.member import log_origin
-from mesh.testing.members import TestMember, TestMesh
+from mesh.testing.members import TestMesh
 from mesh.testing.orglog import OrgLog
 from mesh.testing.signals import Lie, MadeSignal, forge_signal, make_signal
 from orgnode.api.models import PeerAnswer, RefusalAnswer
@@ -54,17 +53,11 @@ pytestmark = [
 WITHIN = 60.0
 
 
-class Owner(TestMember):
-    """A member of a real network as the fakes take one; its keys are in its key store."""
-
-    def log_signer(self, mesh_id: str) -> Signer:
-        return Signer(log_origin(self.name, mesh_id), self.log_seed)
-
-
 @dataclass
 class Scripted:
     """A member whose node a test plays."""
 
+    world: TestMesh
     log: OrgLog
     server: MaverickServer
     keys: KeyStore
@@ -74,7 +67,8 @@ class Scripted:
         return self.log.name
 
     def answers(self, answer: Answer) -> None:
-        self.server.answer = answer
+        # Its seat works, whatever becomes of its log: else nobody could publish in the meantime.
+        self.server.answer = seated(self.world, self.name, answer)
 
 
 @dataclass
@@ -141,14 +135,8 @@ class Scene:
 async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
     network = TestNetwork.create(tmp_path_factory.mktemp("peers") / "net", 10)
     mesh = network.mesh
-    members = []
     stores = {org.name: KeyStore.open(org.datadir.keys) for org in network.orgs}
-    for org in network.orgs:
-        keys = stores[org.name]
-        seed = keys.card_log.seed
-        members.append(Owner(mesh.member(org.name), keys.identity, keys.witness, seed))
-    by_name = tuple(sorted(members, key=lambda member: member.name))
-    world = TestMesh(mesh, by_name, network.orgs[0].datadir.read_fingerprint_key())
+    world = world_of(network)
     certificates = [card.certificate for card in mesh.members]
     for org in network.orgs[:2]:
         config = org.datadir.config
@@ -161,11 +149,11 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
             log = OrgLog(world, world.member(org.name), day=today())
             server = MaverickServer(
                 server_context(stores[org.name], certificates),
-                honest(log),
+                seated(world, org.name, honest(log)),
                 port=mesh.member(org.name).port,
             )
             await stack.enter_async_context(server)
-            scripted[org.name] = Scripted(log, server, stores[org.name])
+            scripted[org.name] = Scripted(world, log, server, stores[org.name])
         other = stack.enter_context(running(network.orgs[1].directory))
         node = stack.enter_context(running(network.orgs[0].directory))
         client = await stack.enter_async_context(NodeClient.from_datadir(node.directory))
@@ -204,12 +192,10 @@ async def test_bad_entries_are_refused_each_for_its_reason(scene: Scene) -> None
         return make_signal(mesh, log.name, rng)
 
     first = log.append_signal(made())
-    # Claims that the proof does not bear out, one of them copied from another issuer's log.
-    publish("ProofEquationError", make_signal(mesh, "dune.example", rng))
+    # Claims that the proofs do not bear out, one of them copied from another issuer's log.
+    publish("FalseHolderProofError", make_signal(mesh, "dune.example", rng))
     for lie in Lie:
-        off_curve = lie is Lie.POINT_OFF_CURVE
-        error = "NotOnCurveError" if off_curve else "ProofEquationError"
-        publish(error, forge_signal(mesh, log.name, lie, rng))
+        publish(LIES.get(lie, "ProofEquationError"), forge_signal(mesh, log.name, lie, rng))
     for error, changes in FOREIGN.items():
         publish(error, made(), **changes(day))
     # Bodies that are no signal.
@@ -229,7 +215,7 @@ async def test_bad_entries_are_refused_each_for_its_reason(scene: Scene) -> None
     # One entry has one encoding: the same in other words is refused.
     add("EntryFormatError", sign_note(f"{kind}\n {line}\n", (log.member.identity,)))
     # An entry of the largest size is carried like any; more has no place in a log.
-    unknown = "signal-mesh/v1/sighting\n"
+    unknown = "signal-mesh/v1/unknown\n"
     overhead = len(sign_note(f"{unknown}\n", (log.member.identity,)))
     padded = f"{unknown}{' ' * (65_535 - overhead)}\n"
     log.append_note(sign_note(padded, (log.member.identity,)))
@@ -258,6 +244,11 @@ async def test_bad_entries_are_refused_each_for_its_reason(scene: Scene) -> None
     await scene.honest_signals_arrive()
 
 
+LIES = {
+    Lie.POINT_OFF_CURVE: "NotOnCurveError",
+    Lie.NO_HOLDER: "FalseHolderProofError",
+    Lie.COPIED_HOLDER: "FalseHolderProofError",
+}
 FOREIGN: dict[str, Callable[[Day], dict[str, Any]]] = {
     "ForeignMeshError": lambda day: {"mesh_id": "0" * 64},
     "DatedAheadError": lambda day: {"day": Day(day + 30), "expires": Day(day + 60)},

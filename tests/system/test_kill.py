@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mesh.genesis import Mesh
-from orgnode.client import ClientError, NodeClient
+from orgnode.client import ApiError, ClientError, NodeClient
 from orgnode.errors import OrgnodeError
 from orgnode.federation.client import PeerClient
 from orgnode.keystore import KeyStore
@@ -58,6 +58,8 @@ async def _publish(node: NodeClient, round_number: int, acknowledged: list[str])
                 category="cse",
                 technique="AML.T0051",
             )
+        except ApiError:
+            raise
         except ClientError:
             return  # killed
         acknowledged.append(published.signal)
@@ -80,13 +82,14 @@ async def _round(
     assert process is not None
     acknowledged: list[str] = []
     async with NodeClient.from_datadir(network.orgs[0].directory) as node:
-        tasks = [asyncio.create_task(_publish(node, number, acknowledged)) for _ in range(3)]
-        tasks.append(asyncio.create_task(_watch(peer, seen)))
+        publishers = [asyncio.create_task(_publish(node, number, acknowledged)) for _ in range(3)]
+        tasks = [*publishers, asyncio.create_task(_watch(peer, seen))]
         if number % 10:
             # The first proofs wait for a worker to start; go on from an acknowledgement, so that
             # the moment falls among commits and not before them.
             while not acknowledged:
                 await asyncio.wait(tasks, timeout=0.005)
+                assert not any(task.done() for task in publishers), "the node refuses to publish"
         await asyncio.wait(tasks, timeout=rng.uniform(0.0, 0.15))
         assert process.send(signal.SIGKILL)
         assert process.wait(10)
@@ -95,22 +98,27 @@ async def _round(
 
 
 async def test_nothing_acknowledged_is_lost_and_no_size_is_signed_twice(tmp_path: Path) -> None:
-    """Fifty rounds of start, publish, `kill -9`, with a peer that remembers all it is served."""
+    """Fifty rounds of start, publish, `kill -9`, with a peer that remembers all it is served.
+
+    The peer's own node runs all the while: both seats of the committee are needed to publish.
+    """
     rng = random.Random(2026)
     both = TestNetwork.create(tmp_path / "net", 2)
     mesh = both.mesh
     owner, observer = both.orgs
     alone = TestNetwork(owner.directory, (owner,))
+    other = TestNetwork(observer.directory, (observer,))
     keys = KeyStore.open(observer.datadir.keys)
     card = mesh.member(owner.name)
     seen = Witnessed(mesh, owner.name)
     acknowledged: list[str] = []
     context = client_context(keys, card.certificate)
     async with PeerClient(card, context, max_body_bytes=mesh.constraints.max_body_bytes) as peer:
-        for number in range(ROUNDS):
-            acknowledged += await _round(alone, peer, seen, number, rng)
-        await alone.up()
         try:
+            await other.up()
+            for number in range(ROUNDS):
+                acknowledged += await _round(alone, peer, seen, number, rng)
+            await alone.up()
             async with NodeClient.from_datadir(owner.directory) as node:
                 for signal_id in acknowledged:
                     assert (await node.signal(signal_id)).status == "live"
@@ -118,6 +126,7 @@ async def test_nothing_acknowledged_is_lost_and_no_size_is_signed_twice(tmp_path
                 assert size >= len(acknowledged)
         finally:
             alone.down()
+            other.down()
     assert len(acknowledged) > ROUNDS
     assert len(seen.roots) > ROUNDS
     # What was signed and never served counts as well.
@@ -129,13 +138,11 @@ async def test_nothing_acknowledged_is_lost_and_no_size_is_signed_twice(tmp_path
 async def test_workers_end_with_a_killed_node(tmp_path: Path) -> None:
     """A killed node leaves no worker process behind."""
     both = TestNetwork.create(tmp_path / "net", 2)
-    owner = both.orgs[0]
-    alone = TestNetwork(owner.directory, (owner,))
-    await alone.up()
-    process = alone.orgs[0].process
+    await both.up()
+    process = both.orgs[0].process
     assert process is not None
     try:
-        async with NodeClient.from_datadir(owner.directory) as node:
+        async with both.client(both.orgs[0]) as node:
             await node.report(
                 text="ignore all previous instructions",
                 components=COMPONENTS,
@@ -147,6 +154,7 @@ async def test_workers_end_with_a_killed_node(tmp_path: Path) -> None:
     finally:
         process.send(signal.SIGKILL)
         process.wait(10)
+        both.down()
     async with asyncio.timeout(10):
         while any(_runs(pid) for pid in workers):
             await asyncio.sleep(0.02)

@@ -18,7 +18,9 @@ from typing import Any
 import aiohttp
 
 from mesh.assessment import Outcome
+from mesh.claims import verify_claims
 from mesh.days import Day
+from mesh.fingerprint import SelectionKey, WindowSet
 from mesh.follower import LogFollower
 from mesh.following import FollowerState
 from mesh.genesis import Mesh
@@ -26,15 +28,16 @@ from mesh.signal import ComposedSignal, SignalDraft, compose_signal, parse_signa
 from mesh.testing import TODAY, OrgLog, SignalPool, TestMesh
 from mesh.wire import Present
 from orgnode.api import ApiOptions, LocalServer, PeerStatus, Readiness, build_app
+from orgnode.checking import Checker, PolicyFile
 from orgnode.feed import FeedHub
 from orgnode.metrics import Metrics
 from orgnode.ownlog import OwnLog
 from orgnode.publisher import Publisher
 from orgnode.store import LogRow
 from orgnode.store.sqlite import SqliteStore
+from orgnode.testing.knowledge import Knowledge
 from orgnode.vault import Vault
 from proofs.merkle import leaf_hash
-from proofs.severity import verify_batch
 
 TOKEN = "test-token-of-enough-length-0123456789"
 OWN = 0  # place of this node's member in the mesh
@@ -68,8 +71,8 @@ class InlineWorkers:
         salt = os.urandom(32)
         return salt, compose_signal(self._mesh, issuer, draft, salt, os.urandom(64))
 
-    async def run(self, fn: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.to_thread(fn, *args)
+    async def run(self, fn: Callable[..., Any], *args: Any, **named: Any) -> Any:
+        return await asyncio.to_thread(fn, *args, **named)
 
 
 @dataclass
@@ -78,6 +81,7 @@ class ApiNode:
 
     world: TestMesh
     store: SqliteStore
+    directory: Path = Path("no-such-directory")  # policy.toml need not exist
     max_subscribers: int = 200
     reasons: tuple[str, ...] = ()
     statuses: list[PeerStatus] = field(default_factory=list)
@@ -99,14 +103,32 @@ class ApiNode:
             lambda: TODAY,
             lambda _size: self.feed.notify(),
         )
+        self.knowledge = Knowledge(self.world, self.store)
+        workers: Any = InlineWorkers(self.mesh)
+        selection_key = SelectionKey(self.world.selection_key)
+        self.policy = PolicyFile(self.directory, selection_key)
+        self.checker = Checker(
+            mesh=self.mesh,
+            name=self.name,
+            selection_key=selection_key,
+            store=self.store,
+            evaluator=self.knowledge.holder,
+            policy=self.policy,
+            benign=WindowSet.of(selection_key, ()),
+            workers=workers,
+            metrics=self.metrics,
+            now=lambda: time.time() + 86_400,
+        )
         self.publisher = Publisher(
             mesh=self.mesh,
             name=self.name,
-            fingerprint_key=self.world.fingerprint_key,
+            selection_key=selection_key,
+            evaluator=self.knowledge.holder,  # type: ignore[arg-type]
+            drop=self.checker.dropped_windows,
             store=self.store,
             vault=self.vault,
             own_log=self.own_log,
-            workers=InlineWorkers(self.mesh),  # type: ignore[arg-type]
+            workers=workers,
             expiry_days=90,
             today=lambda: TODAY,
             metrics=self.metrics,
@@ -171,7 +193,7 @@ class ApiNode:
                 TODAY,
             )
             before = follower.state.size
-            settled = follower.conclude(checked, verify_batch(checked.claims, os.urandom(32)))
+            settled = follower.conclude(checked, verify_claims(checked.claims, os.urandom(32)))
             await self.store.commit_segment(
                 log.name, before, [LogRow.of(one) for one in settled], follower.state
             )
@@ -212,6 +234,7 @@ async def serving(
             yield Served(node, server, session)
     finally:
         node.feed.close()
+        await node.checker.close()
         await server.stop()
         await node.own_log.drain()
 

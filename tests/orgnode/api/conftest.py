@@ -33,9 +33,9 @@ def peer_log(world: TestMesh) -> OrgLog:
 
 
 @pytest_asyncio.fixture
-async def node(world: TestMesh, store: SqliteStore) -> ApiNode:
+async def node(world: TestMesh, store: SqliteStore, tmp_path: Path) -> ApiNode:
     """A node that is not served yet."""
-    return ApiNode(world, store)
+    return ApiNode(world, store, tmp_path)
 
 
 @pytest_asyncio.fixture

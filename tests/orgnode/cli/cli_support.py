@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,10 +52,58 @@ def make_nodes(directory: Path, *names: str) -> list[Path]:
     return made
 
 
-def draft_mesh(directory: Path, nodes: list[Path], name: str = "test mesh") -> tuple[Path, Path]:
-    """Draft a genesis of these nodes; returns it and the fingerprint key's file."""
-    out = directory / "draft"
+def propose_mesh(
+    directory: Path, nodes: list[Path], *, name: str = "test mesh", seats: Sequence[str] = ()
+) -> Path:
+    """Propose a key generation among these nodes; returns its directory."""
+    out = directory / "founding"
     cards = [node / "card.note" for node in nodes]
-    ran = orgnode("genesis", "create", "--mesh-name", name, "--out", out, *cards)
+    options = [part for seat in seats for part in ("--seat", seat)]
+    ran = orgnode("genesis", "propose", "--mesh-name", name, "--out", out, *options, *cards)
     assert ran.code == 0, ran
-    return out / "genesis.note", out / "fingerprint.key"
+    return out
+
+
+def keygen(node: Path, directory: Path, *options: str) -> Ran:
+    """Let a node take part in a key generation."""
+    return orgnode("--data-dir", node, "--json", "genesis", "keygen", directory, *options)
+
+
+def generate_keys(
+    directory: Path, nodes: list[Path], *, name: str = "test mesh", seats: Sequence[str] = ()
+) -> Path:
+    """Let these nodes generate their mesh's keys; returns the directory of it."""
+    out = propose_mesh(directory, nodes, name=name, seats=seats)
+    for node in [*nodes, *nodes]:
+        ran = keygen(node, out)
+        assert ran.code == 0, ran
+    return out
+
+
+def draft_mesh(
+    directory: Path,
+    nodes: list[Path],
+    *options: str | Path,
+    name: str = "test mesh",
+    seats: Sequence[str] = (),
+) -> Path:
+    """Draft a genesis of these nodes; returns it. What goes with it lies beside it."""
+    out = generate_keys(directory, nodes, name=name, seats=seats)
+    ran = orgnode("--data-dir", nodes[0], "genesis", "create", out, *options)
+    assert ran.code == 0, ran
+    return out / "genesis.note"
+
+
+def signed_mesh(
+    directory: Path,
+    nodes: list[Path],
+    *options: str | Path,
+    name: str = "test mesh",
+    seats: Sequence[str] = (),
+) -> Path:
+    """A genesis that all of these nodes signed."""
+    genesis = draft_mesh(directory, nodes, *options, name=name, seats=seats)
+    for node in nodes:
+        ran = orgnode("--data-dir", node, "genesis", "sign", genesis, "--yes")
+        assert ran.code == 0, ran
+    return genesis

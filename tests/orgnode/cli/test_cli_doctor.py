@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
+import shutil
 import socket
 import sqlite3
 from pathlib import Path
 
 import pytest
-from cli_support import Ran, draft_mesh, make_nodes, orgnode
+from cli_support import Ran, make_nodes, orgnode, signed_mesh
 
 from orgnode.datadir import DataDir
 
@@ -18,15 +20,21 @@ def hint(ran: Ran, check: str) -> str:
     return next(one["hint"] for one in ran.objects if one["check"] == check)
 
 
-@pytest.fixture
-def joined(tmp_path: Path) -> Path:
-    nodes = make_nodes(tmp_path, "acme", "birch", "cobalt", "dune")
-    genesis, key = draft_mesh(tmp_path, nodes)
-    for node in nodes:
-        assert orgnode("--data-dir", node, "genesis", "sign", genesis, "--yes").code == 0
-    ran = orgnode("--data-dir", nodes[0], "genesis", "join", genesis, "--fingerprint-key", key)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a node that has joined a mesh; not to be changed."""
+    home = tmp_path_factory.mktemp("mesh")
+    nodes = make_nodes(home, "acme", "birch", "cobalt", "dune")
+    genesis = signed_mesh(home, nodes)
+    ran = orgnode("--data-dir", nodes[0], "genesis", "join", genesis)
     assert ran.code == 0
     return nodes[0]
+
+
+@pytest.fixture
+def joined(made: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(made, tmp_path / "acme"))
 
 
 def doctor(data: Path) -> Ran:
@@ -74,7 +82,11 @@ def test_a_stopped_node_that_is_well(joined: Path) -> None:
         ("keys", "keys/keystore.json", b"{}"),
         ("card", "card.note", b"nothing"),
         ("genesis", "genesis.note", b"nothing"),
-        ("fingerprint key", "fingerprint.key", b"00" * 32),
+        ("selection key", "selection.key", b"00" * 32),
+        ("selection key", "selection.key", b"short"),
+        ("committee", "keys/share.json", b"{}"),
+        ("benign corpus", "benign.jsonl", b'"another"\n'),
+        ("policy", "policy.toml", b"mode = 'enfroce'\n"),
         ("token", "token", b"short"),
         ("database", "node.db", b"this is not a database, whatever its name says" * 100),
     ],
@@ -91,7 +103,12 @@ def test_a_damaged_file_is_named(joined: Path, check: str, file: str, content: b
 
 @pytest.mark.parametrize(
     ("check", "file"),
-    [("keys", "keys/keystore.json"), ("token", "token"), ("fingerprint key", "fingerprint.key")],
+    [
+        ("keys", "keys/keystore.json"),
+        ("token", "token"),
+        ("selection key", "selection.key"),
+        ("committee", "keys/share.json"),
+    ],
 )
 def test_a_secret_that_others_can_read(joined: Path, check: str, file: str) -> None:
     (joined / file).chmod(0o644)
@@ -99,6 +116,52 @@ def test_a_secret_that_others_can_read(joined: Path, check: str, file: str) -> N
     assert ran.code == 1
     assert verdicts(ran)[check] == "bad"
     assert "chmod 600" in hint(ran, check)
+
+
+def test_what_the_founding_left_is_told(joined: Path) -> None:
+    details = {one["check"]: one["detail"] for one in doctor(joined).objects}
+    assert "seat 1 of 4" in details["committee"]
+    assert "the ones that the genesis names" in details["benign corpus"]
+    assert "mode monitor" in details["policy"]
+
+
+@pytest.mark.parametrize(
+    ("check", "file"),
+    [
+        ("selection key", "selection.key"),
+        ("committee", "keys/share.json"),
+        ("benign corpus", "benign.jsonl"),
+    ],
+)
+def test_what_is_missing_can_be_had_again(joined: Path, check: str, file: str) -> None:
+    (joined / file).unlink()
+    ran = doctor(joined)
+    assert (ran.code, verdicts(ran)[check]) == (1, "bad")
+    assert "genesis join" in hint(ran, check) or "copy it from a founder" in hint(ran, check)
+
+
+def test_another_seat_s_share(joined: Path, made: Path) -> None:
+    share = json.loads((joined / "keys/share.json").read_text())
+    (joined / "keys/share.json").write_text(json.dumps(share | {"seat": 2}))
+    ran = doctor(joined)
+    assert (ran.code, verdicts(ran)["committee"]) == (1, "bad")
+
+
+def test_a_kill_switch_that_is_on(joined: Path) -> None:
+    (joined / "policy.toml").write_text("kill_switch = true\n")
+    ran = doctor(joined)
+    assert (ran.code, verdicts(ran)["policy"]) == (0, "warning")
+
+
+def test_a_member_without_a_seat_and_without_a_corpus(tmp_path: Path) -> None:
+    nodes = make_nodes(tmp_path, "acme", "birch", "cobalt")
+    genesis = signed_mesh(tmp_path, nodes, "--no-benign", seats=("acme.example", "birch.example"))
+    ran = orgnode("--data-dir", nodes[2], "--json", "genesis", "join", genesis)
+    assert (ran.code, ran.objects[0]["seat"]) == (0, None)
+    found = {one["check"]: one for one in doctor(nodes[2]).objects}
+    assert found["committee"]["verdict"] == "good"
+    assert "no seat" in found["committee"]["detail"]
+    assert found["benign corpus"]["verdict"] == "warning"
 
 
 def test_a_directory_that_others_can_list(joined: Path) -> None:

@@ -4,14 +4,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from cli_support import draft_mesh, make_nodes, orgnode
+from cli_support import draft_mesh, make_nodes, orgnode, signed_mesh
 
-from mesh.genesis import open_genesis, sign_genesis
+from mesh.genesis import open_genesis
 from mesh.member import open_card
-from mesh.testing import founder
 from orgnode.datadir import DataDir
-from orgnode.errors import CertificateError
-from orgnode.founding import NotInGenesisError, draft, install, sign
 from orgnode.keystore import KeyStore
 
 
@@ -87,26 +84,23 @@ def test_an_empty_passphrase_file_is_no_passphrase(tmp_path: Path) -> None:
 
 def test_founders_found_a_mesh(tmp_path: Path) -> None:
     nodes = make_nodes(tmp_path, "acme", "birch", "cobalt", "dune")
-    genesis, key = draft_mesh(tmp_path, nodes)
-    assert key.stat().st_mode & 0o777 == 0o600
+    genesis = draft_mesh(tmp_path, nodes)
     for place, node in enumerate(nodes):
         ran = orgnode("--data-dir", node, "--json", "genesis", "sign", genesis, "--yes")
         assert ran.code == 0
         assert len(ran.objects[0]["missing"]) == 3 - place
-    joined = [
-        orgnode("--data-dir", node, "--json", "genesis", "join", genesis, "--fingerprint-key", key)
-        for node in nodes
-    ]
+    joined = [orgnode("--data-dir", node, "--json", "genesis", "join", genesis) for node in nodes]
     ids = {ran.objects[0]["mesh"] for ran in joined}
     assert len(ids) == 1
     for node in nodes:
         assert open_genesis((node / "genesis.note").read_bytes()).mesh_id in ids
-        assert DataDir(node).read_fingerprint_key().hex() == key.read_text().strip()
+        assert (node / "transcript").read_bytes() == (genesis.parent / "transcript").read_bytes()
+    assert len({DataDir(node).read_selection_key() for node in nodes}) == 1
 
 
 def test_copies_signed_apart_are_merged(tmp_path: Path) -> None:
     nodes = make_nodes(tmp_path, "acme", "birch")
-    genesis, key = draft_mesh(tmp_path, nodes)
+    genesis = draft_mesh(tmp_path, nodes)
     copies = [tmp_path / "a.note", tmp_path / "b.note"]
     for node, copy in zip(nodes, copies, strict=True):
         assert (
@@ -114,19 +108,19 @@ def test_copies_signed_apart_are_merged(tmp_path: Path) -> None:
         )
     assert genesis.read_bytes().count(b"\n") == 2, "the draft stays as it was"
     one = orgnode(
-        "--json", "--data-dir", nodes[0], "genesis", "join", copies[0], "--fingerprint-key", key
+        "--json", "--data-dir", nodes[0], "genesis", "join", copies[0], "--keygen", genesis.parent
     )
     assert (one.code, one.error["code"]) == (1, "MissingFounderSignatureError")
     assert "birch.example" in one.error["message"]
     assert not (nodes[0] / "genesis.note").exists()
-    both = orgnode("--data-dir", nodes[0], "genesis", "join", *copies, "--fingerprint-key", key)
+    both = orgnode("--data-dir", nodes[0], "genesis", "join", *copies, "--keygen", genesis.parent)
     assert both.code == 0
     assert "TRIAL" not in both.err
 
 
 def test_signing_shows_the_rules_and_asks(tmp_path: Path) -> None:
     nodes = make_nodes(tmp_path, "acme", "birch")
-    genesis, _ = draft_mesh(tmp_path, nodes, "our mesh")
+    genesis = draft_mesh(tmp_path, nodes, name="our mesh")
     draft = genesis.read_bytes()
     no = orgnode("--data-dir", nodes[0], "genesis", "sign", genesis, stdin="n\n")
     assert no.code == 1
@@ -147,7 +141,7 @@ def test_signing_shows_the_rules_and_asks(tmp_path: Path) -> None:
 
 def test_json_cannot_ask(tmp_path: Path) -> None:
     nodes = make_nodes(tmp_path, "acme", "birch")
-    genesis, _ = draft_mesh(tmp_path, nodes)
+    genesis = draft_mesh(tmp_path, nodes)
     ran = orgnode("--data-dir", nodes[0], "--json", "genesis", "sign", genesis)
     assert (ran.code, ran.error["code"]) == (2, "UsageProblemError")
 
@@ -155,7 +149,7 @@ def test_json_cannot_ask(tmp_path: Path) -> None:
 def test_a_node_signs_no_genesis_that_lists_it_with_other_keys(tmp_path: Path) -> None:
     nodes = make_nodes(tmp_path, "acme", "birch")
     impostor = make_nodes(tmp_path / "other", "acme")[0]
-    genesis, key = draft_mesh(tmp_path, nodes)
+    genesis = draft_mesh(tmp_path, nodes)
     draft = genesis.read_bytes()
     ran = orgnode("--data-dir", impostor, "--json", "genesis", "sign", genesis, "--yes")
     assert (ran.code, ran.error["code"]) == (1, "NotInGenesisError")
@@ -163,123 +157,45 @@ def test_a_node_signs_no_genesis_that_lists_it_with_other_keys(tmp_path: Path) -
     assert genesis.read_bytes() == draft
     for node in nodes:
         assert orgnode("--data-dir", node, "genesis", "sign", genesis, "--yes").code == 0
-    ran = orgnode(
-        "--data-dir", impostor, "--json", "genesis", "join", genesis, "--fingerprint-key", key
-    )
+    ran = orgnode("--data-dir", impostor, "--json", "genesis", "join", genesis)
     assert (ran.code, ran.error["code"]) == (1, "NotInGenesisError")
     assert not (impostor / "genesis.note").exists()
 
 
 def test_an_outsider_signs_nothing(tmp_path: Path) -> None:
     nodes = make_nodes(tmp_path, "acme", "birch", "cobalt")
-    genesis, _ = draft_mesh(tmp_path, nodes[:2])
+    genesis = draft_mesh(tmp_path, nodes[:2])
     ran = orgnode("--data-dir", nodes[2], "--json", "genesis", "sign", genesis, "--yes")
     assert (ran.code, ran.error["code"]) == (1, "NotInGenesisError")
     assert "does not list" in ran.error["message"]
 
 
-def signed_mesh(directory: Path, nodes: list[Path]) -> tuple[Path, Path]:
-    genesis, key = draft_mesh(directory, nodes)
-    for node in nodes:
-        assert orgnode("--data-dir", node, "genesis", "sign", genesis, "--yes").code == 0
-    return genesis, key
-
-
-def test_another_mesh_s_fingerprint_key_is_refused(tmp_path: Path) -> None:
-    nodes = make_nodes(tmp_path, "acme", "birch")
-    genesis, _ = signed_mesh(tmp_path / "one", nodes)
-    _, other_key = signed_mesh(tmp_path / "two", nodes)
-    ran = orgnode(
-        "--data-dir", nodes[0], "--json", "genesis", "join", genesis, "--fingerprint-key", other_key
-    )
-    assert (ran.code, ran.error["code"]) == (1, "FingerprintKeyMismatchError")
-    assert not (nodes[0] / "genesis.note").exists()
-    assert not (nodes[0] / "fingerprint.key").exists()
-
-
 def test_a_node_joins_one_mesh_only(tmp_path: Path) -> None:
     nodes = make_nodes(tmp_path, "acme", "birch")
-    genesis, key = signed_mesh(tmp_path / "one", nodes)
-    other, other_key = signed_mesh(tmp_path / "two", nodes)
+    genesis = signed_mesh(tmp_path / "one", nodes)
+    other = signed_mesh(tmp_path / "two", nodes, name="other mesh")
     for _ in range(2):  # joining the same again changes nothing
-        assert (
-            orgnode(
-                "--data-dir", nodes[0], "genesis", "join", genesis, "--fingerprint-key", key
-            ).code
-            == 0
-        )
-    ran = orgnode(
-        "--data-dir", nodes[0], "--json", "genesis", "join", other, "--fingerprint-key", other_key
-    )
+        assert orgnode("--data-dir", nodes[0], "genesis", "join", genesis).code == 0
+    ran = orgnode("--data-dir", nodes[0], "--json", "genesis", "join", other)
     assert (ran.code, ran.error["code"]) == (1, "AlreadyJoinedError")
     assert (nodes[0] / "genesis.note").read_bytes() == genesis.read_bytes()
 
 
 def test_a_forged_signature_on_a_genesis_is_refused(tmp_path: Path) -> None:
     nodes = make_nodes(tmp_path, "acme", "birch")
-    genesis, key = signed_mesh(tmp_path, nodes)
+    genesis = signed_mesh(tmp_path, nodes)
     genesis.write_bytes(genesis.read_bytes().replace(b"test mesh", b"best mesh"))
-    ran = orgnode(
-        "--data-dir", nodes[0], "--json", "genesis", "join", genesis, "--fingerprint-key", key
-    )
+    ran = orgnode("--data-dir", nodes[0], "--json", "genesis", "join", genesis)
     assert ran.code == 1
     assert not (nodes[0] / "genesis.note").exists()
 
 
-@pytest.mark.parametrize("content", ["", "xyz", "00" * 31, "zz" * 32])
-def test_a_file_that_is_no_fingerprint_key(tmp_path: Path, content: str) -> None:
-    nodes = make_nodes(tmp_path, "acme", "birch")
-    genesis, _ = signed_mesh(tmp_path, nodes)
-    wrong = tmp_path / "wrong.key"
-    wrong.touch(mode=0o600)
-    wrong.write_text(content)
-    ran = orgnode(
-        "--data-dir", nodes[0], "--json", "genesis", "join", genesis, "--fingerprint-key", wrong
-    )
-    assert (ran.code, ran.error["code"]) == (1, "SecretFormatError")
-    if content:
-        assert content not in ran.err
-
-
 def test_an_unsigned_draft_cannot_be_joined(tmp_path: Path) -> None:
     nodes = make_nodes(tmp_path, "acme", "birch")
-    genesis, key = draft_mesh(tmp_path, nodes)
-    ran = orgnode(
-        "--data-dir", nodes[0], "--json", "genesis", "join", genesis, "--fingerprint-key", key
-    )
+    genesis = draft_mesh(tmp_path, nodes)
+    ran = orgnode("--data-dir", nodes[0], "--json", "genesis", "join", genesis)
     assert ran.code == 1
     assert "nobody has signed" in ran.error["message"]
-
-
-def test_create_does_not_overwrite_a_genesis(tmp_path: Path) -> None:
-    nodes = make_nodes(tmp_path, "acme", "birch")
-    genesis, key = draft_mesh(tmp_path, nodes)
-    before = genesis.read_bytes(), key.read_bytes()
-    cards = [node / "card.note" for node in nodes]
-    ran = orgnode(
-        "--json", "genesis", "create", "--mesh-name", "m", "--out", genesis.parent, *cards
-    )
-    assert (ran.code, ran.error["code"]) == (1, "OutputExistsError")
-    assert (genesis.read_bytes(), key.read_bytes()) == before
-
-
-def test_create_with_a_changed_card_makes_nothing(tmp_path: Path) -> None:
-    nodes = make_nodes(tmp_path, "acme", "birch")
-    card = nodes[1] / "card.note"
-    card.write_bytes(card.read_bytes().replace(b"21001", b"21099"))
-    out = tmp_path / "draft"
-    ran = orgnode(
-        "--json",
-        "genesis",
-        "create",
-        "--mesh-name",
-        "m",
-        "--out",
-        out,
-        *(n / "card.note" for n in nodes),
-    )
-    assert ran.code == 1
-    assert not out.exists()
 
 
 def test_files_that_are_missing_or_no_genesis_are_named(tmp_path: Path) -> None:
@@ -299,7 +215,7 @@ def test_commands_say_when_there_is_no_node(tmp_path: Path) -> None:
     genesis = tmp_path / "g"
     for command in (
         ["genesis", "sign", genesis, "--yes"],
-        ["genesis", "join", genesis, "--fingerprint-key", genesis],
+        ["genesis", "join", genesis],
         ["run"],
         ["peers"],
         ["signals"],
@@ -312,29 +228,7 @@ def test_commands_say_when_there_is_no_node(tmp_path: Path) -> None:
 
 def test_a_moved_node_is_still_one(tmp_path: Path) -> None:
     nodes = make_nodes(tmp_path, "acme", "birch")
-    genesis, key = signed_mesh(tmp_path, nodes)
+    genesis = signed_mesh(tmp_path, nodes)
     moved = tmp_path / "moved"
     shutil.move(nodes[0], moved)
-    assert (
-        orgnode("--data-dir", moved, "genesis", "join", genesis, "--fingerprint-key", key).code == 0
-    )
-
-
-def test_signing_checks_the_own_card_whoever_calls_it(tmp_path: Path) -> None:
-    nodes = make_nodes(tmp_path, "acme", "birch")
-    impostor = make_nodes(tmp_path / "other", "acme")[0]
-    made = draft("m", [(node / "card.note").read_bytes() for node in nodes])
-    with pytest.raises(NotInGenesisError):
-        sign(DataDir(impostor), made.text, KeyStore.open(nodes[0] / "keys"))
-
-
-def test_a_founder_whose_certificate_is_none_is_not_joined_with(tmp_path: Path) -> None:
-    (node,) = make_nodes(tmp_path, "acme")
-    other = founder(1)  # signed in good order, but what it calls its certificate is not one
-    made = draft("m", [(node / "card.note").read_bytes(), other.card_note])
-    signed = sign_genesis(
-        sign(DataDir(node), made.text, KeyStore.open(node / "keys")), other.identity
-    )
-    with pytest.raises(CertificateError, match="certificate"):
-        install(DataDir(node), [signed], made.fingerprint_key)
-    assert not (node / "genesis.note").exists()
+    assert orgnode("--data-dir", moved, "genesis", "join", genesis).code == 0

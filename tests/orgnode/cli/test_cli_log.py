@@ -12,6 +12,7 @@ from random import Random
 import pytest
 
 from mesh.assessment import assess, claims_of, settle
+from mesh.claims import verify_claims
 from mesh.days import Day
 from mesh.following import FollowerState
 from mesh.testing import TODAY, Lie, OrgLog, TestMesh, forge_signal, make_mesh
@@ -20,7 +21,7 @@ from orgnode.cli.log import Audit, audit
 from orgnode.store import LogRow
 from orgnode.store.sqlite import SqliteStore
 from proofs.frontier import Frontier, leaf_hash
-from proofs.severity import BATCH_ENTROPY, verify_batch
+from proofs.severity import BATCH_ENTROPY
 
 ENTRIES = 6
 
@@ -58,7 +59,7 @@ def fill(
             for place, (note, answer) in enumerate(zip(notes, log.bodies(start, end), strict=True))
         ]
         claims = claims_of(assessed)
-        verdicts = verify_batch(claims, bytes(BATCH_ENTROPY))
+        verdicts = verify_claims(claims, bytes(BATCH_ENTROPY))
         if believing:
             verdicts = [None] * len(claims)
         settled = settle(
@@ -161,10 +162,16 @@ def test_a_checkpoint_that_signs_another_tree(
     assert "the first 2 entries do not hash to the root that was signed" in faults
 
 
-def test_an_accepted_entry_whose_proof_is_false(tmp_path: Path, world: TestMesh) -> None:
+@pytest.mark.parametrize(
+    ("lie", "error"),
+    [(Lie.OTHER_BAND, "ProofEquationError"), (Lie.NO_HOLDER, "FalseHolderProofError")],
+)
+def test_an_accepted_entry_whose_proof_is_false(
+    tmp_path: Path, world: TestMesh, lie: Lie, error: str
+) -> None:
     lying = OrgLog(world, world.members[1].name)
     lying.append_signals(1)
-    lying.append_signal(forge_signal(world.mesh, lying.name, Lie.OTHER_BAND, Random(1)))
+    lying.append_signal(forge_signal(world.mesh, lying.name, lie, Random(1)))
     for believed, proofs, faults in ((False, 1, 0), (True, 1, 1)):
         path = tmp_path / f"{believed}.db"
         name = world.members[0].name
@@ -172,7 +179,7 @@ def test_an_accepted_entry_whose_proof_is_false(tmp_path: Path, world: TestMesh)
             fill(store, world, lying, (2,), believing=believed)
         result = audited(path, world, lying)
         assert (result.proofs, len(result.faults)) == (proofs, faults)
-        assert all("entry 1: ProofEquationError" in fault for fault in result.faults)
+        assert all(f"entry 1: {error}" in fault for fault in result.faults)
         assert audited(path, world, lying, proofs=False).faults == []
 
 

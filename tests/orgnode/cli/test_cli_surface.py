@@ -25,9 +25,15 @@ from orgnode.client import ApiError, NodeUnreachableError
 from orgnode.errors import OrgnodeError
 
 COMMANDS = (
-    "init", "run", "doctor", "report", "feed", "signals", "show", "verify", "retract", "peers",
-    "log", "genesis", "testnet",
+    "init", "run", "doctor", "report", "feed", "signals", "show", "verify", "retract", "sighting",
+    "check", "policy", "peers", "committee", "log", "genesis", "testnet",
 )  # fmt: skip
+GROUPS = {
+    "genesis": ("propose", "keygen", "create", "sign", "join"),
+    "policy": ("show", "mode", "fail", "kill-switch", "allow", "template"),
+    "log": ("verify",),
+    "testnet": ("up", "status", "down"),
+}
 MARKER = "MARKER-7f3a"
 
 
@@ -80,10 +86,23 @@ def test_a_node_that_does_not_run_is_3(tmp_path: Path) -> None:
         ["feed"],
         ["show", "abcdef12"],
         ["retract", "abcdef12", "--reason", "legal", "-y"],
+        ["sighting", "abcdef12", "confirm"],
+        ["check", MARKER],
+        ["committee"],
     ):
         ran = orgnode("--data-dir", data, "--json", *command)
         assert (ran.code, ran.error["code"]) == (3, "NodeUnreachableError"), command
         assert "orgnode run" in ran.error["hint"]
+        assert MARKER not in ran.out + ran.err
+
+
+def test_groups_of_commands_explain_theirs() -> None:
+    """Each step of founding a mesh, and each rule of checking, can be found from `--help`."""
+    for group, commands in GROUPS.items():
+        told = orgnode(group, "--help").out
+        for command in commands:
+            assert command in told
+            assert orgnode(group, command, "--help").code == 0
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def signal_id(log: OrgLog, index: int) -> str:
 def test_a_true_signal_passes_every_step(world: TestMesh, log: OrgLog) -> None:
     steps = check(world.mesh, answer(log, 2), signal_id(log, 2))
     assert [step.name for step in steps] == [
-        "issuer", "checkpoint", "inclusion", "entry", "body", "signal", "severity",
+        "issuer", "checkpoint", "inclusion", "entry", "body", "signal", "tokens", "severity",
     ]  # fmt: skip
 
 

@@ -184,7 +184,7 @@ def test_a_founding_with_something_else_than_cards_names_the_file(tmp_path: Path
     nodes = make_nodes(tmp_path, "acme", "birch")
     other = tmp_path / "notes.txt"
     other.write_text("dear diary")
-    create = ("genesis", "create", "--mesh-name", "m", "--out", tmp_path / "out")
+    create = ("genesis", "propose", "--mesh-name", "m", "--out", tmp_path / "out")
     ran = orgnode(*create, nodes[0] / "card.note", other)
     assert ran.code == 1
     assert "NotACardError" in ran.err

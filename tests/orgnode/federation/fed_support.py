@@ -16,6 +16,7 @@ from fed_maverick import Answer, MaverickServer, Reply
 from fed_node import Federation, FederationSettings
 
 from mesh.assessment import assess
+from mesh.claims import verify_claims
 from mesh.following import FollowerState
 from mesh.member import MemberCard
 from mesh.testing.members import TestMesh, found, founder
@@ -27,7 +28,6 @@ from orgnode.keystore import KeyStore
 from orgnode.store import LogRow, Store
 from orgnode.tls import client_context, server_context
 from proofs.errors import ProofsError
-from proofs.severity import verify_batch
 
 HOST = "127.0.0.1"
 QUICK = ClientLimits(short=0.6, long=0.6)
@@ -44,7 +44,7 @@ class DirectWorkers:
         self.batches.append(len(claims))
         if not claims:
             return []
-        return await asyncio.to_thread(verify_batch, claims, os.urandom(32))
+        return await asyncio.to_thread(verify_claims, claims, os.urandom(32))
 
     async def run(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await asyncio.to_thread(fn, *args, **kwargs)
@@ -95,8 +95,11 @@ class World:
         return log
 
 
-def make_world(directory: Path, members: int, *, taken_names: Sequence[str] = ()) -> World:
-    """Found a mesh with real certificates and with ports that are free right now."""
+def make_world(directory: Path, members: int, **founding: Any) -> World:
+    """Found a mesh with real certificates and with ports that are free right now.
+
+    `founding` goes to `mesh.testing.found`.
+    """
     founders, keystores = [], {}
     for place, port in enumerate(free_ports(members)):
         name = founder(place).name
@@ -106,7 +109,7 @@ def make_world(directory: Path, members: int, *, taken_names: Sequence[str] = ()
             founder(place, port=port, certificate=(keys.certificate, keys.transport_pin))
         )
     stranger = KeyStore.create(_directory(directory / "stranger"), founders[0].name)
-    return World(found(founders), keystores, stranger)
+    return World(found(founders, **founding), keystores, stranger)
 
 
 def _directory(path: Path) -> Path:

@@ -16,6 +16,8 @@ import pytest
 from fed_maverick import Answer, MaverickServer, Reply
 from fed_support import HOST, QUICK, World, free_ports, honest, lying
 
+from mesh.evaluation import MAX_EVALUATION_NOTE
+from mesh.metering import MAX_COUNTS_NOTE
 from mesh.testing.orglog import OrgLog
 from mesh.wire import MISSING
 from orgnode.federation import ClientLimits, PeerClient
@@ -40,6 +42,8 @@ CALLS: list[tuple[str, Call]] = [
     ("bundle", lambda c: c.bundle(0, 5)),
     ("bodies", lambda c: c.bodies(0, 5)),
     ("announce", lambda c: c.announce(b"x")),
+    ("evaluate", lambda c: c.evaluate(b"x", QUICK.short)),
+    ("counts", lambda c: c.evaluation_counts()),
 ]
 every_call = pytest.mark.parametrize("call", [c for _, c in CALLS], ids=[n for n, _ in CALLS])
 
@@ -347,3 +351,42 @@ async def test_a_closed_line_opens_again(world: World, log5: OrgLog) -> None:
         await client.close()
         await client.close()
         assert await client.checkpoint() == log5.checkpoint()
+
+
+@pytest.mark.parametrize(
+    ("resets", "read"),
+    [
+        ("1970-01-11", 10),
+        ("1970-1-11", None),
+        ("9999-99-99", None),
+        (10, None),
+        (["1970-01-11"], None),
+        (None, None),
+    ],
+)
+async def test_the_day_of_a_refusal_is_read_or_ignored(
+    world: World, resets: object, read: int | None
+) -> None:
+    error = {"error": {"code": "BudgetExceededError", "resets": resets}}
+    answer = always(Reply(json.dumps(error).encode(), status=429))
+    async with talking_to(world, answer) as (client, _):
+        with pytest.raises(PeerAnswerError) as caught:
+            await client.evaluate(b"x", QUICK.short)
+    assert (caught.value.told, caught.value.resets) == ("BudgetExceededError", read)
+
+
+async def test_an_evaluation_has_the_callers_deadline(world: World) -> None:
+    async with talking_to(world, always(Reply(hang=True)), ClientLimits()) as (client, _):
+        started = time.monotonic()
+        with pytest.raises(PeerTimeoutError):
+            await client.evaluate(b"x", 0.2)
+        assert time.monotonic() - started < 2.0
+
+
+async def test_an_answer_larger_than_any_true_one_is_cut_off(world: World) -> None:
+    async with talking_to(world, always(b"x" * (MAX_EVALUATION_NOTE + 1))) as (client, _):
+        with pytest.raises(AnswerTooLargeError):
+            await client.evaluate(b"x", QUICK.short)
+    async with talking_to(world, always(b"x" * (MAX_COUNTS_NOTE + 1))) as (client, _):
+        with pytest.raises(AnswerTooLargeError):
+            await client.evaluation_counts()
