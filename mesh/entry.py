@@ -26,6 +26,7 @@ from mesh.errors import (
     EntryTooLargeError,
     ExpiryBeforeDayError,
     ExpiryTooFarError,
+    ExpiryTooSoonError,
     ForeignMeshError,
     MeshError,
     SaltLengthError,
@@ -179,6 +180,7 @@ def check_dates(envelope: Envelope, today: Day, constraints: Constraints) -> Non
 
     :raises ExpiryBeforeDayError: it expires before its own day.
     :raises ExpiryTooFarError: it would live longer than the constraints allow.
+    :raises ExpiryTooSoonError: a promotion lives less long than the constraints allow.
     :raises DatedAheadError: it is dated further ahead of today than the clock skew allowed.
     """
     if envelope.expires < envelope.day:
@@ -187,6 +189,14 @@ def check_dates(envelope: Envelope, today: Day, constraints: Constraints) -> Non
         raise ExpiryTooFarError(
             f"the entry would live {envelope.expires - envelope.day} days; "
             f"at most {constraints.max_expiry_days} are allowed"
+        )
+    if envelope.kind is Kind.PROMOTION and (
+        envelope.expires - envelope.day < constraints.max_expiry_days
+    ):
+        # From the promotion on everybody can claim its tokens; that it stands keeps those claims
+        # from counting. Whoever promotes must not choose when that ends.
+        raise ExpiryTooSoonError(
+            f"a promotion lives as long as entries may, {constraints.max_expiry_days} days"
         )
     if envelope.day > today + constraints.clock_skew_days:
         raise DatedAheadError(

@@ -60,6 +60,10 @@ class ExpiryTooFarError(DateError):
     """An entry would stay live for longer than the constraints allow."""
 
 
+class ExpiryTooSoonError(DateError):
+    """A promotion would end before the signals that could be published because of it."""
+
+
 class BodyError(MeshError):
     """An entry's body can't be accepted."""
 

@@ -175,7 +175,6 @@ class Node:
             benign=material.benign,
             today=today,
             metrics=self.metrics,
-            expiry_days=config.expiry_days,
         )
         self.publisher = self._make_publisher(material)
 

@@ -80,7 +80,6 @@ class Promoter:
         benign: Container[bytes],
         today: Callable[[], Day],
         metrics: Metrics,
-        expiry_days: int,
         turn: float = 5.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -93,7 +92,6 @@ class Promoter:
         self._benign = benign
         self._today = today
         self._metrics = metrics
-        self._expiry_days = min(expiry_days, mesh.constraints.max_expiry_days)
         self._turn = turn
         self._clock = clock
         self._news = asyncio.Event()
@@ -233,7 +231,7 @@ class Promoter:
         appended = await self._own_log.append(
             Draft(
                 kind=Kind.PROMOTION,
-                expires=Day(today + self._expiry_days),
+                expires=Day(today + self._mesh.constraints.max_expiry_days),
                 body=body,
                 promotion=parse_promotion(body),
             )

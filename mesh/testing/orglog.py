@@ -85,7 +85,8 @@ class OrgLog:
     ) -> str:
         """Sign and append an entry with this body; the rest is as an honest node has it."""
         day = self.day if day is None else day
-        life = self.mesh.constraints.default_expiry_days
+        rules = self.mesh.constraints
+        life = rules.max_expiry_days if kind is Kind.PROMOTION else rules.default_expiry_days
         envelope = Envelope(
             kind=kind,
             mesh=self.mesh.mesh_id if mesh_id is None else mesh_id,

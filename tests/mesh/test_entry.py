@@ -25,6 +25,7 @@ from mesh.errors import (
     EntryTooLargeError,
     ExpiryBeforeDayError,
     ExpiryTooFarError,
+    ExpiryTooSoonError,
     ForeignMeshError,
     MeshError,
     SaltLengthError,
@@ -373,3 +374,15 @@ def test_the_last_days_of_the_calendar_do_not_overflow() -> None:
     check_dates(made, LAST_DAY, MESH.constraints)
     with pytest.raises(EntryFormatError):
         envelope(expires=LAST_DAY + 1)
+
+
+def test_who_promotes_does_not_choose_when_it_ends() -> None:
+    """A promotion that ended early would let later claims on its tokens count again."""
+    longest = MESH.constraints.max_expiry_days
+    for life, holds in ((longest, True), (longest - 1, False), (0, False)):
+        made = envelope(kind=Kind.PROMOTION, expires=TODAY + life)
+        if holds:
+            check_dates(made, TODAY, MESH.constraints)
+        else:
+            with pytest.raises(ExpiryTooSoonError):
+                check_dates(made, TODAY, MESH.constraints)

@@ -203,7 +203,6 @@ class Desk:
             benign=self.benign,
             today=lambda: TODAY,
             metrics=self.metrics,
-            expiry_days=90,
             turn=TURN,
             clock=lambda: self.clock[0],
         )
