@@ -8,7 +8,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from benchmarks import page, plot
+from benchmarks import page, plot, timesplot
 from benchmarks.report import Row, save, show
 
 NAMES = (
@@ -48,6 +48,7 @@ def main() -> int:
         rows += measured
     page.write(NAMES)
     plot.write()
+    timesplot.write()
     if options.json:
         for row in rows:
             print(json.dumps(asdict(row) | {"reached": row.reached}, ensure_ascii=False))

