@@ -54,6 +54,7 @@ from orgnode.api.models import (
     RefusalsAnswer,
     RetractAnswer,
     SignalAnswer,
+    SignalDetailAnswer,
     SignalsAnswer,
     StatusAnswer,
 )
@@ -259,9 +260,9 @@ class NodeClient:
             if cursor is None:
                 return
 
-    async def signal(self, signal: str) -> SignalAnswer:
-        """Return one signal."""
-        return await self._open.get(f"v1/signals/{_segment(signal)}", SignalAnswer)
+    async def signal(self, signal: str) -> SignalDetailAnswer:
+        """Return one signal, which others share tokens with it, and what people said of it."""
+        return await self._open.get(f"v1/signals/{_segment(signal)}", SignalDetailAnswer)
 
     async def proof(self, signal: str) -> ProofAnswer:
         """Return everything that is needed to verify a signal elsewhere."""

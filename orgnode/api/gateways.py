@@ -145,7 +145,10 @@ def _tenant(caller: Mapping[str, Any]) -> str | None:
 
 
 def _label(value: object) -> str | None:
-    return value[:MAX_LABEL] if isinstance(value, str) and value else None
+    if not isinstance(value, str) or not value:
+        return None
+    # Half a surrogate pair is in no answer: a caller who sends one must not make the check fail.
+    return value[:MAX_LABEL].encode("utf-8", "replace").decode("utf-8")
 
 
 def _risk(value: object) -> float | None:

@@ -177,6 +177,32 @@ class SignalAnswer(Answer):
     received: float = Field(description="When this node stored it, Unix seconds")
 
 
+class SharingAnswer(Answer):
+    """Another live signal that holds some of the same tokens."""
+
+    signal: Hash
+    issuer: str
+    tokens: int = Field(description="How many tokens both hold")
+
+
+class SignalDetailAnswer(SignalAnswer):
+    """A signal, and what this node knows about it from others. All empty once it is not live."""
+
+    sharing: list[SharingAnswer] = Field(
+        default_factory=list,
+        description="Up to 100 live signals that share tokens with it, those with most first",
+    )
+    confirmed_by: list[str] = Field(
+        default_factory=list, description="Members where a person confirmed it, sorted"
+    )
+    denied_by: list[str] = Field(
+        default_factory=list, description="Members where a person denied it, sorted"
+    )
+    promoted: int = Field(
+        default=0, description="How many of its tokens are promoted: matched without the committee"
+    )
+
+
 class SignalsAnswer(Answer):
     """One page of signals, newest first."""
 
@@ -354,9 +380,11 @@ class FeedQuery(Request):
 class FeedItem(Answer):
     """One event of the feed: the JSON in its `data`.
 
-    `signal` comes with types `signal` and `retraction`; `issuer`, `index`, `id`, `error` and
-    `reason` describe a `refused` entry; `issuer`, `kind` and `reason` a log's proven fault
-    (`evidence`). The client also yields `gap`: events between `seq` and before could not be had.
+    `signal` comes with types `signal`, `retraction` (with `reason`) and `sighting` (`by` is the
+    member whose person gave the `verdict`); `issuer`, `index`, `id`, `error` and `reason` describe
+    a `refused` entry; `issuer`, `index`, `id` and `windows` a `promotion`; `issuer`, `kind` and
+    `reason` a log's proven fault (`evidence`) or a seat's wrong answer (`misconduct`).
+    The client also yields `gap`: events between `seq` and before could not be had.
     """
 
     seq: int
@@ -369,3 +397,6 @@ class FeedItem(Answer):
     kind: str | None = None
     error: str | None = None
     reason: str | None = None
+    by: str | None = None
+    verdict: str | None = Field(default=None, description="`confirm` or `deny`")
+    windows: int | None = Field(default=None, description="How many windows were promoted")

@@ -15,7 +15,9 @@ from orgnode.api.models import (
     RefusalAnswer,
     RefusalsAnswer,
     RefusalsQuery,
+    SharingAnswer,
     SignalAnswer,
+    SignalDetailAnswer,
     SignalsAnswer,
     SignalsQuery,
 )
@@ -55,9 +57,9 @@ class SignalRoutes:
                 "/v1/signals/{id}",
                 self.signal,
                 name="getSignal",
-                summary="Show one signal",
+                summary="Show one signal, and what others say of it",
                 tag="signals",
-                answers={200: SignalAnswer},
+                answers={200: SignalDetailAnswer},
                 parameters=signal_id,
                 errors=(404,),
             ),
@@ -119,8 +121,29 @@ class SignalRoutes:
         return answer(SignalsAnswer(signals=[_signal(one) for one in page], next=following))
 
     async def signal(self, request: web.Request) -> web.Response:
-        """Show one signal."""
-        return answer(_signal(self._find(request)))
+        """Show one signal, which others share tokens with it, and what people said of it."""
+        record, store = self._find(request), self._node.store
+        shown = record.to_json()
+        tokens = shown["tokens"]
+        said = [
+            source
+            for source in store.sources(tokens[:1]).get("".join(tokens[:1]), ())
+            if source.signal == record.id
+        ]
+        return answer(
+            SignalDetailAnswer.model_validate(
+                {
+                    **shown,
+                    "sharing": [
+                        SharingAnswer(issuer=issuer, signal=other, tokens=count)
+                        for issuer, other, count in store.sharing(record.id)
+                    ],
+                    "confirmed_by": [name for one in said for name in one.confirmed_by],
+                    "denied_by": [name for one in said for name in one.denied_by],
+                    "promoted": len(store.promoted_tokens(tokens)),
+                }
+            )
+        )
 
     async def proof(self, request: web.Request) -> web.Response:
         """Put together what verifies a signal, from the exact bytes stored."""

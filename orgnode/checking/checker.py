@@ -48,7 +48,9 @@ FINGERPRINT_SECONDS: Final = 1.0
 SAMPLE_SECONDS: Final = 1.0
 """How long the committee may take over a sample."""
 
-GLOBAL_NOTE: Final = "nobody votes on tokens yet: a global check is a regional one with more time"
+GLOBAL_NOTE: Final = (
+    "a global check is a regional one with more time: other organizations are not asked to vote yet"
+)
 # The evaluator keeps the deadline itself, and then can say which seats did not answer.
 _GRACE_SECONDS = 0.02
 _RANDOM: Final = random.SystemRandom()

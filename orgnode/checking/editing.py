@@ -56,6 +56,26 @@ def save(directory: Path, settings: PolicySettings) -> None:
     write_file(path, data, private=False)
 
 
+def set_aside(directory: Path) -> Path:
+    """Copy rules that can't be read to a name that nothing else has; returns where they are.
+
+    :raises PolicyError: they are not there, or no file.
+    :raises DataDirNotWritableError: the directory can't be written to.
+    """
+    path = directory / POLICY_FILE
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PolicyError(f"cannot read {path}: {error.strerror}") from None
+    kept = path.with_name(f"{POLICY_FILE}.broken")
+    number = 1
+    while kept.exists():
+        number += 1
+        kept = path.with_name(f"{POLICY_FILE}.broken-{number}")
+    write_file(kept, data, private=False)
+    return kept
+
+
 def with_mode(
     settings: PolicySettings, mode: ModeName, route: str | None, tenant: str | None
 ) -> PolicySettings:

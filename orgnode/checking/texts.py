@@ -92,13 +92,20 @@ def check_text(data: bytes, where: str) -> str:
 
 def _read(path: Path) -> str:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            # Not all of it: a file that someone else made may be larger than the memory.
+            data = file.read(MAX_TEXT_BYTES + 1)
     except OSError as error:
         raise PolicyTextError(
-            f"cannot read {path}: {error.strerror or type(error).__name__}",
+            f"cannot read {_shown(path)}: {error.strerror or type(error).__name__}",
             hint="check the file's owner and permissions, or remove it",
         ) from error
-    return check_text(data, str(path))
+    return check_text(data, _shown(path))
+
+
+def _shown(path: Path) -> str:
+    """A path for a message: file names need not be Unicode, answers of the API must be."""
+    return str(path).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _files(directory: Path) -> list[Path]:
@@ -106,11 +113,11 @@ def _files(directory: Path) -> list[Path]:
         found = sorted(path for path in directory.glob("*.txt") if path.is_file())
     except OSError as error:
         raise PolicyTextError(
-            f"cannot look into {directory}: {error.strerror or type(error).__name__}",
+            f"cannot look into {_shown(directory)}: {error.strerror or type(error).__name__}",
             hint="check the directory's owner and permissions",
         ) from error
     if len(found) > MAX_TEXTS:
         raise PolicyTextError(
-            f"{directory} holds over {MAX_TEXTS} texts", hint="put several into one file"
+            f"{_shown(directory)} holds over {MAX_TEXTS} texts", hint="put several into one file"
         )
     return found

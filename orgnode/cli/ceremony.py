@@ -18,6 +18,7 @@ from mesh.constraints import (
 from mesh.errors import MeshError
 from mesh.fingerprint import parse_corpus
 from mesh.genesis import mesh_id_of, read_genesis
+from mesh.keygen import ProposalError
 from mesh.member import open_card
 from orgnode.ceremony import (
     BENIGN,
@@ -109,14 +110,18 @@ def propose(
             hint="give every founder's card.note; for production four or more",
         )
     read = [read_given_file(card) for card in cards]
+    names: set[str] = set()
     for path, card in zip(cards, read, strict=True):
         try:
-            open_card(card)
+            name = open_card(card).name
         except (MeshError, ProofsError) as error:
             raise NotACardError(
                 f"{path} is no member card: {error}",
                 hint="give the card.note that `orgnode init` made, unchanged",
             ) from None
+        if name in names:
+            raise ProposalError(f"{path} is a second card of {name}: give one of each founder")
+        names.add(name)
     proposal = propose_ceremony(out, mesh_name, read, seats=seat or None, attempt=attempt)
     path = out / PROPOSAL
     if session.output.as_json:

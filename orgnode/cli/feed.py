@@ -65,7 +65,7 @@ def feed(
     data_dir: SubData = None,
     as_json: Json = False,
 ) -> None:
-    """Show the feed: signals, retractions, refused entries, evidence against logs."""
+    """Show the feed: signals and what became of them, promotions, refusals, proofs of faults."""
     session = session_of(ctx)
     try:
         session.run(_feed(session, follow, min_band, category or [], event_type or [], after, last))
@@ -150,13 +150,13 @@ async def _until(node: NodeClient, start: int, newest: int) -> AsyncIterator[Fee
 def wanted(item: FeedItem, min_band: str | None, categories: list[str], types: list[str]) -> bool:
     """Whether an event passes the filters, as the node's own filter decides it.
 
-    With a band or a category, refused entries are left out, for nothing about them is proven;
-    evidence is about all signals of a log and passes.
+    With a band or a category, refused entries are left out, for nothing about them is proven, and
+    promotions, which have neither; evidence is about all signals of a log and passes.
     """
     if types and item.type not in (*types, "gap"):
         return False
     if item.signal is None:
-        return item.type != "refused" or not (min_band or categories)
+        return item.type not in ("refused", "promotion") or not (min_band or categories)
     if categories and item.signal.category not in categories:
         return False
     return min_band is None or item.signal.band_level > BAND_NAMES.index(min_band)

@@ -21,7 +21,7 @@ COLUMNS: Final = ("time", "what", "issuer", "band", "category", "technique", "co
 
 # Widths that each column is given at least. The issuer and the last one can be cut short, the
 # others not: half a time or half a band says nothing.
-_WIDTHS: Final = (8, 8, 14, 8, 8, 13, 4, 12)
+_WIDTHS: Final = (8, 10, 14, 8, 8, 13, 4, 12)
 _ISSUER: Final = 2
 _SPARED: Final = (6, 5, 4, 0)
 """Columns that narrow terminals do without, the first of them first."""
@@ -29,10 +29,16 @@ _SPARED: Final = (6, 5, 4, 0)
 WHAT_STYLES: Final = {
     "signal": "green",
     "retraction": "yellow",
+    "sighting": "cyan",
+    "promotion": "cyan",
     "refused": "bold red",
     "evidence": "bold red",
+    "misconduct": "bold red",
 }
 """How each type of event is coloured."""
+
+
+_SAID: Final = {"confirm": "confirmed", "deny": "denied"}
 
 
 def feed_table(items: Collection[FeedItem], *, width: int, title: str = "") -> Table:
@@ -63,16 +69,23 @@ def feed_table(items: Collection[FeedItem], *, width: int, title: str = "") -> T
 
 def event_cells(item: FeedItem) -> list[Text]:
     """One event, a cell for each of `COLUMNS`."""
-    what = Text(clean(item.type), style=WHAT_STYLES.get(item.type, "bold"))
+    # What a person said comes before the id, which is the first to be cut short.
+    kind = item.type if item.verdict is None else _SAID.get(item.verdict, item.verdict)
+    what = Text(clean(kind), style=WHAT_STYLES.get(item.type, "bold"))
     time = Text(moment(item.at) if item.at is not None else "")
     signal = item.signal
     if signal is None:
         empty = [Text() for _ in range(4)]
-        why = Text(clean(item.error or item.kind or item.reason or ""), style="red")
+        if item.windows is not None:
+            why = Text(f"{item.windows} window{'' if item.windows == 1 else 's'}")
+        else:
+            why = Text(clean(item.error or item.kind or item.reason or ""), style="red")
         return [time, what, Text(clean(item.issuer or "")), *empty, why]
     tail = short_id(signal.id)
     if item.type == "retraction" and item.reason:
         tail += f" {clean(item.reason)}"
+    if item.verdict is not None:
+        tail += f" by {clean(item.by or '')}"
     return [
         time,
         what,

@@ -13,6 +13,7 @@ import typer
 
 from orgnode.api.check_models import PolicyAnswer
 from orgnode.checking import editing
+from orgnode.checking.errors import PolicyError
 from orgnode.checking.policy import FailName, ModeName, Policy, PolicySettings
 from orgnode.checking.texts import ALLOWED, TEMPLATES
 from orgnode.cli.errors import UsageProblemError
@@ -83,9 +84,22 @@ def kill_switch(
     data_dir: SubData = None,
     as_json: Json = False,
 ) -> None:
-    """Allow every text at once (on), or check again (off)."""
+    """Allow every text at once (on), or check again (off). `on` works with a broken file too."""
     session = session_of(ctx)
-    _save(session, _load(session).model_copy(update={"kill_switch": to == "on"}))
+    try:
+        settings = _load(session)
+    except PolicyError as error:
+        if to == "off":
+            raise
+        kept = editing.set_aside(session.datadir.path)
+        _save(session, PolicySettings(kill_switch=True))
+        session.output.notice(
+            f"The broken rules are kept as {kept}: {error}. Mend them before you switch off: "
+            "without them nothing is enforced.",
+            "bold yellow",
+        )
+        return
+    _save(session, settings.model_copy(update={"kill_switch": to == "on"}))
 
 
 @allow.command("add")

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from mesh.taxonomy import CATEGORIES, RETRACTION_REASONS, technique_title
-from orgnode.api.models import MAX_PAGE, BandName, SignalAnswer, StatusName
+from orgnode.api.models import MAX_PAGE, BandName, SignalAnswer, SignalDetailAnswer, StatusName
 from orgnode.cli.errors import CliError, UsageProblemError
-from orgnode.cli.render import Cell, band_text, fields, moment, short_id
+from orgnode.cli.render import Cell, band_text, fields, moment, short_id, table
 from orgnode.cli.session import Json, Session, SubData, session_of
 from orgnode.cli.vocabulary import check_member, known_category
 from orgnode.client import ApiError, NodeClient
@@ -152,7 +152,7 @@ async def _check_member(node: NodeClient, name: str | None) -> None:
 def show(
     ctx: typer.Context, signal: SignalId, data_dir: SubData = None, as_json: Json = False
 ) -> None:
-    """Show everything that a signal says."""
+    """Show everything that a signal says, who met the same, and what people said of it."""
     session = session_of(ctx)
     session.run(_show(session, signal))
 
@@ -163,7 +163,25 @@ async def _show(session: Session, given: str) -> None:
     if session.output.as_json:
         session.output.item(signal.model_dump())
         return
-    session.output.show(fields(_details(signal)))
+    session.output.show(fields([*_details(signal), *_known(signal)]))
+    if signal.sharing:
+        rows = [(short_id(one.signal), one.issuer, one.tokens) for one in signal.sharing]
+        columns = ("signal", "issuer", "shared tokens")
+        session.output.show(table(columns, rows, right="shared tokens"))
+
+
+def _known(signal: SignalDetailAnswer) -> list[tuple[str, Cell]]:
+    """What others make of it; of a signal that is not live, nothing is known any more."""
+    if signal.status != "live":
+        return []
+    others = len({one.issuer for one in signal.sharing} - {signal.issuer})
+    word = "organization" if others == 1 else "organizations"
+    return [
+        ("tokens shared with", f"{others} other {word}" if others else "no other organization"),
+        ("promoted", f"{signal.promoted} of {len(signal.tokens)} tokens"),
+        ("confirmed by", ", ".join(signal.confirmed_by) or "nobody"),
+        ("denied by", ", ".join(signal.denied_by) or "nobody"),
+    ]
 
 
 def _details(signal: SignalAnswer) -> list[tuple[str, Cell]]:
@@ -225,7 +243,7 @@ async def _retract(session: Session, given: str, reason: str, yes: bool) -> None
     session.output.say("Peers erase its content as soon as the retraction reaches them.")
 
 
-async def found_signal(node: NodeClient, given: str) -> SignalAnswer:
+async def found_signal(node: NodeClient, given: str) -> SignalDetailAnswer:
     """The signal that is meant by an id or its first digits.
 
     :raises UnknownIdError, AmbiguousIdError: none, or more than one.

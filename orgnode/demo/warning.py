@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from orgnode.api.check_models import CheckAnswer
 from orgnode.checking import editing
-from orgnode.cli.render import table
+from orgnode.cli.render import fitted
 from orgnode.client import NodeClient
 from orgnode.demo.disguise import ATTACK, BENIGN, DISGUISES, RARE_ATTACK, mixed_case, typos
 from orgnode.demo.view import View
@@ -114,10 +114,10 @@ async def warn(
         await _promoted(clients[checker], warned)
     with view.phase(f"{checker} is asked about texts that it never saw"):
         await _ask(clients[checker], warned)
-        view.show(_table(warned.asked))
+        view.show(_table(warned.asked, view.console.width))
         blocked = [one for one in warned.asked if one.answer.answer == "block"]
         if blocked:
-            view.say(f"   {blocked[-1].answer.reason}", "dim")
+            view.say(f"   why the last of them was blocked: {blocked[-1].answer.reason}", "dim")
     return warned
 
 
@@ -162,7 +162,7 @@ async def _promoted(node: NodeClient, warned: Warned) -> None:
 
 async def _ask(node: NodeClient, warned: Warned) -> None:
     rng = Random(2)  # noqa: S311 - the same disguises in every run
-    reporters = "three organizations"
+    reporters = "three"
     block, escalate = ("block", "local"), ("escalate", "regional")
     questions: list[tuple[str, str, str, float | None, tuple[str, str]]] = [
         ("the attack as it was", reporters, ATTACK, None, block)
@@ -180,7 +180,7 @@ async def _ask(node: NodeClient, warned: Warned) -> None:
         warned.asked.append(Asked(name, by, expected, answer))
 
 
-def _table(asked: Sequence[Asked]) -> Table:
+def _table(asked: Sequence[Asked], width: int) -> RenderableType:
     styles = {"block": "bold red", "deny": "bold red", "escalate": "yellow", "allow": "green"}
     rows = []
     for one in asked:
@@ -196,5 +196,6 @@ def _table(asked: Sequence[Asked]) -> Table:
                 f"{one.answer.took_ms:.1f} ms",
             )
         )
-    columns = ("text", "reported by", "answer", "tier", "tokens", "orgs", "time")
-    return table(columns, rows, right="tokens,orgs,time")
+    columns = ("text", "met by", "answer", "tier", "tokens", "orgs", "time")
+    spare = "met by,orgs,time"  # narrow terminals do without
+    return fitted(columns, rows, width=width, right="tokens,orgs,time", spare=spare)

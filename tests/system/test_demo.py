@@ -81,7 +81,7 @@ def test_an_attack_on_three_is_blocked_at_the_fourth(tmp_path: Path) -> None:
     columns = [re.split(r" {2,}", line.strip()) for line in ran.out.splitlines()]
     asked = [row for row in columns if len(row) == 7 and row[-1].endswith(" ms")]
     answers = [(row[0], row[1], row[2], row[3]) for row in asked]
-    three = "three organizations"
+    three = "three"
     names = ["the attack as it was", *(name for name, _ in DISGUISES)]
     assert answers == [
         *((name, three, "block", "local") for name in names),

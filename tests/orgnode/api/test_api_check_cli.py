@@ -200,6 +200,59 @@ async def test_a_broken_file_is_shown_and_never_overwritten(console: Console) ->
     assert path.read_text() == "kilswitch = true"
 
 
+async def test_the_kill_switch_works_whatever_is_wrong_with_the_file(console: Console) -> None:
+    await known(console.api.node)
+    path = console.directory / "policy.toml"
+    for broken, kept in (("mode = ", "broken"), ("kilswitch = true", "broken-2")):
+        path.write_text(broken)
+        assert (await console("policy", "kill-switch", "off")).code == 1
+        assert path.read_text() == broken
+        ran = await console("policy", "kill-switch", "on")
+        assert ran.code == 0
+        assert f"policy.toml.{kept}" in ran.err
+        assert path.with_name(f"policy.toml.{kept}").read_text() == broken
+        reread(console)
+        assert "kill switch" in (await console("check", ATTACK)).out
+    assert path.with_name("policy.toml.broken").read_text() == "mode = "
+
+
+async def test_show_tells_who_met_the_same_and_what_people_said(console: Console) -> None:
+    node = console.api.node
+    signals = await known(node)
+    await node.knowledge.sight(0, signals[0], "deny")
+    names = [node.world.member(place).name for place in range(5)]
+    count = len(set(node.knowledge.tokens(ATTACK)))
+    shown = (await console("show", signals[0], "--json")).json
+    assert {(one["signal"], one["issuer"], one["tokens"]) for one in shown["sharing"]} == {
+        (signals[1], names[2], count),
+        (signals[2], names[3], count),
+    }
+    assert (shown["confirmed_by"], shown["denied_by"]) == ([names[4]], [names[0]])
+    assert shown["promoted"] == len(shown["tokens"]) == count
+    human = " ".join((await console("show", signals[0])).out.split())
+    assert "tokens shared with 2 other organizations" in human
+    assert f"promoted {count} of {count} tokens" in human
+    assert f"confirmed by {names[4]} denied by {names[0]}" in human
+    assert f"{signals[1][:12]} {names[2]} {count}" in human
+    other = (await console("show", signals[1], "--json")).json
+    assert (other["confirmed_by"], other["denied_by"]) == ([], [])
+    await node.knowledge.retract(1, signals[0])
+    gone = (await console("show", signals[0], "--json")).json
+    assert (gone["sharing"], gone["confirmed_by"], gone["promoted"]) == ([], [], 0)
+    assert "shared with" not in (await console("show", signals[0])).out
+
+
+async def test_the_feed_says_who_judged_and_how_much_was_promoted(console: Console) -> None:
+    signals = await known(console.api.node)
+    name = console.api.node.world.member(4).name
+    ran = await console("feed", "--json")
+    events = {one["type"]: one for one in map(json.loads, ran.out.splitlines())}
+    assert events["sighting"]["signal"]["id"] == signals[0]
+    assert (events["sighting"]["by"], events["sighting"]["verdict"]) == (name, "confirm")
+    windows = len(set(console.api.node.knowledge.windows(ATTACK)))
+    assert events["promotion"]["windows"] == windows
+
+
 # --- without a node
 
 

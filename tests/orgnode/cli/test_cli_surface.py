@@ -286,6 +286,10 @@ def test_the_feed_s_filters_are_the_node_s() -> None:
     assert not wanted(refused, "low", [], [])
     assert not wanted(refused, None, ["ncr"], [])
     assert wanted(evidence, "critical", ["prv"], [])
+    promoted = event("promotion", issuer="a.example", windows=2)
+    assert wanted(promoted, None, [], [])
+    assert not wanted(promoted, "low", [], [])
+    assert not wanted(promoted, None, ["ncr"], [])
     assert not wanted(evidence, None, [], ["signal"])
 
 
@@ -296,6 +300,24 @@ def test_a_refusal_s_line_tells_the_whole_reason() -> None:
     line = event_line(item).plain
     assert "evil.example" in line
     assert line.endswith("ProofEquationError  it \\x1b[2J lies")
+
+
+def test_what_a_person_said_and_what_was_promoted_is_in_the_line() -> None:
+    said = event("sighting", signal=signal(), by="birch.example", verdict="deny")
+    assert "  denied  acme.example  " in event_line(said).plain
+    assert event_line(said).plain.endswith(" by birch.example")
+    promoted = event("promotion", issuer="birch.example", index=3, id="cd" * 32, windows=1)
+    assert event_line(promoted).plain.endswith("birch.example  1 window")
+    wrong = FeedItem.model_validate(
+        {
+            "seq": 1,
+            "type": "misconduct",
+            "issuer": "birch.example",
+            "kind": "evaluation",
+            "reason": "it is false",
+        }
+    )
+    assert event_line(wrong).plain.endswith("birch.example  evaluation  it is false")
 
 
 def test_a_narrow_terminal_gets_one_line_for_each_event() -> None:

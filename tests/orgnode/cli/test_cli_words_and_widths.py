@@ -98,7 +98,7 @@ def test_what_needs_a_mesh_says_so(tmp_path: Path, command: tuple[str, str]) -> 
     ran = orgnode("--data-dir", node, *command)
     assert ran.code == 1
     assert "NotJoinedError" in ran.err
-    assert "genesis create" in ran.err
+    assert "genesis propose" in ran.err
 
 
 def drawn(width: int) -> list[str]:
