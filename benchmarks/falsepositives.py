@@ -44,7 +44,10 @@ class Match:
     """Known tokens of the chunk that has most of them."""
     corroborated: int
     """Tokens, of the chunk that has most such, with three different jailbreaks behind them."""
+    short: bool
+    """Under 200 normalized characters: never blocked."""
     exact: bool
+    """The whole of it was published."""
     near: Sample
     """The published jailbreak that shares most tokens."""
 
@@ -56,12 +59,12 @@ class Match:
     @property
     def blocks_widely(self) -> bool:
         """Whether it could be blocked when three groups reported each jailbreak."""
-        return not self.exact and self.tokens >= RULE.block_tokens
+        return not self.short and self.tokens >= RULE.block_tokens
 
     @property
     def blocks(self) -> bool:
         """Whether it could be blocked when each jailbreak was reported by a group of its own."""
-        return not self.exact and self.corroborated >= RULE.block_tokens
+        return not self.short and self.corroborated >= RULE.block_tokens
 
     def why(self) -> str:
         """What the two texts have in common, in numbers and in the words of the harmless one."""
@@ -105,9 +108,9 @@ class Published:
             for other in self.texts[value]:
                 counts[other.source] += 1
         wide = max(sum(len(self.texts[v]) >= RULE.block_sources for v in chunk) for chunk in known)
-        return Match(
-            sample, len(most), wide, query.exact, nearest[max(counts, key=counts.__getitem__)]
-        )
+        exact = query.exact and bool(known[0])
+        near = nearest[max(counts, key=counts.__getitem__)]
+        return Match(sample, len(most), wide, query.exact, exact, near)
 
 
 Found = Mapping[str, tuple[Match, ...]]

@@ -132,16 +132,6 @@ def run() -> list[Row]:
         rows.append(
             Row(f"{name}: ≥ {BLOCK} tokens", share(mine, BLOCK), "%", how="enough to block")
         )
-    for name in ("first 60 %", "middle 40 %"):
-        mine = [a for a in found if (a.mutation, a.attack) == (name, "none")]
-        rows.append(
-            Row(
-                f"{name}, with what is then too short",
-                share(mine),
-                "%",
-                how=f"all {len(mine)}; {sum(a.exact for a in mine)} have under {SHORT} characters left: exact only",
-            )
-        )
     whole = _of(found, "unchanged", "none")
     rows.append(Row("tokens asked for a text", fmean(a.asked for a in whole), "tokens", how="mean"))
     rows.append(_speed(samples))
@@ -149,8 +139,8 @@ def run() -> list[Row]:
 
 
 def _of(found: Iterable[Attempt], name: str, attack: str) -> list[Attempt]:
-    """The attempts of a kind, without those of which under 200 characters are left."""
-    return [a for a in found if a.mutation == name and a.attack == attack and not a.exact]
+    """The attempts of a kind, also those of which under 200 characters are left."""
+    return [a for a in found if a.mutation == name and a.attack == attack]
 
 
 def _row(found: Sequence[Attempt], name: str, attack: str, asked: float | None, how: str) -> Row:

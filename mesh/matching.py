@@ -145,14 +145,18 @@ def judge(
 ) -> Judgement:
     """Judge a text by the tokens found in each of its chunks.
 
-    :param exact: the text is short and has one exact token, which can only escalate.
+    :param exact: the text is short: its first chunk is its exact token, which alone escalates, the
+        others are windows. It can only escalate.
     :param trusted: issuers whose signal alone makes a token count, by this operator's choice.
     """
     known = [_known_chunk(constraints, chunk, trusted) for chunk in chunks]
     everything = tuple({one.token: one for chunk in known for one in chunk}.values())
     best: Judgement | None = None
     for place, tokens in enumerate(known):
-        finding, reason = _judge_chunk(constraints, tokens, exact=exact)
+        finding, reason = _judge_chunk(constraints, tokens, exact=exact and place == 0)
+        if exact and finding is Finding.BLOCK:
+            finding = Finding.ESCALATE
+            reason += "; but the text is short: that can only escalate"
         if tokens and (best is None or finding.rank > best.finding.rank):
             best = Judgement(finding, reason, everything, place)
     return best or Judgement(Finding.ALLOW, "nothing in it is known to the mesh")

@@ -9,16 +9,16 @@ be secret: whoever knows it pads a text with windows that come first until none 
 left in the fingerprint.
 
 *Windows.* A text is normalized (`mesh.normalize`); n characters of it are left. None: no
-fingerprint. n < 200: the text is *short*; its one input is BLAKE2b-256, keyed with the input key,
-of ``exact``, a line feed and the normalized text in UTF-8. Otherwise the windows are the n - 23
-strings of 24 consecutive characters (code points), each at a *place* 0, 1, .... The *input* of a
-window is BLAKE2b-256, keyed with the input key, of ``window``, a line feed and the window in
-UTF-8. Its *order hash* is BLAKE2b with 8 bytes, keyed with the order key, of the window in UTF-8;
-order hashes are compared as bytes. "Smallest first" below means by order hash, equal ones by
-place.
+fingerprint. n < 200: the text is *short*; what is published of it is one *exact input*,
+BLAKE2b-256, keyed with the input key, of ``exact``, a line feed and the normalized text in UTF-8.
+The windows of a text are the n - 23 strings of 24 consecutive characters (code points), each at a
+*place* 0, 1, .... The *input* of a window is BLAKE2b-256, keyed with the input key, of ``window``,
+a line feed and the window in UTF-8. Its *order hash* is BLAKE2b with 8 bytes, keyed with the order
+key, of the window in UTF-8; order hashes are compared as bytes. "Smallest first" below means by
+order hash, equal ones by place.
 
 *Candidates* (winnowing). Of every 32 consecutive windows of the text the one with the smallest
-order hash, the leftmost of equal ones. (n >= 200, so there are 32.)
+order hash, the leftmost of equal ones; of fewer than 32 windows, the smallest of all.
 
 *Taking.* Windows are taken until there are 32. One is never taken whose input is in the benign
 set (below) or was taken already.
@@ -40,6 +40,10 @@ candidates are those of the text that do. Identifiers make no difference when as
 goes nowhere, and mail addresses between the words of an attack must not hide it. The committee
 evaluates 32 inputs at a time anyway, so the third step costs nothing; it finds variants of texts
 of 200 to about 700 characters.
+
+A short text is asked about as a chunk with its exact input and, if it has windows, a second chunk
+with the first 31 that the three steps take: it may be what is left of a long text. It is never
+blocked.
 
 *The benign set* holds the inputs of all windows of each text of the benign corpus (JSON lines,
 one string each, pinned by SHA-256 in the constraints), and the exact inputs of its short texts.

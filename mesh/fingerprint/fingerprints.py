@@ -8,7 +8,7 @@ from typing import Final
 from mesh.fingerprint.errors import EmptyTextError, NothingToPublishError
 from mesh.fingerprint.identifiers import identifier_spans
 from mesh.fingerprint.keys import SelectionKey, exact_input_of, input_of
-from mesh.fingerprint.selection import FURTHER, WINDOW, Taking, candidates, order_hashes
+from mesh.fingerprint.selection import FURTHER, MOST, WINDOW, Taking, candidates, order_hashes
 from mesh.fingerprint.windowset import SHORT
 from mesh.normalize import normalize, normalize_spans
 
@@ -37,6 +37,8 @@ class Query:
     """
 
     exact: bool
+    """The text is short: its first chunk is its exact input, the second its windows if it has any;
+    it can only escalate."""
     chunks: tuple[tuple[bytes, ...], ...] = field(repr=False)
     length: int
     """Normalized characters of the text."""
@@ -87,11 +89,12 @@ def query_fingerprint(key: SelectionKey, text: str, *, drop: Container[bytes] = 
     _check(normalized)
     length = len(normalized)
     if length < SHORT:
-        return Query(True, (_exact(key, normalized, drop),), length)
+        chunks = (_exact(key, normalized, drop), _short_windows(key, normalized, drop))
+        return Query(True, chunks if length >= WINDOW else chunks[:1], length)
     hashes = order_hashes(key, normalized)
     places = candidates(hashes)
     input_at = _kept_input(key, normalized, drop)
-    chunks = []
+    found = []
     for start in range(0, max(length - CHUNK, 0) + STEP, STEP):
         span = range(start, min(start + CHUNK - WINDOW + 1, len(hashes)))
         taking = Taking(hashes, span, input_at)
@@ -100,8 +103,22 @@ def query_fingerprint(key: SelectionKey, text: str, *, drop: Container[bytes] = 
             further = taking.ordered(span)[:FURTHER]
             taking.apart(further)
             taking.any(further)
-        chunks.append(taking.inputs)
-    return Query(False, tuple(chunks), length)
+        found.append(taking.inputs)
+    return Query(False, tuple(found), length)
+
+
+def _short_windows(key: SelectionKey, normalized: str, drop: Container[bytes]) -> tuple[bytes, ...]:
+    """The windows of a short text: a part of a long one may be all that is left of it.
+
+    One fewer than otherwise, so that they are evaluated in one batch with the exact input.
+    """
+    hashes = order_hashes(key, normalized)
+    taking = Taking(hashes, range(len(hashes)), _kept_input(key, normalized, drop))
+    taking.apart(candidates(hashes))
+    further = taking.ordered(range(len(hashes)))[:FURTHER]
+    taking.apart(further)
+    taking.any(further)
+    return taking.inputs[: MOST - 1]
 
 
 def _check(normalized: str) -> None:

@@ -176,7 +176,26 @@ def test_short_texts_are_exact() -> None:
         KEY, "1gnоre\u200b a l l previ0us in$truct!ons i".removesuffix(" i") + "!"
     )
     assert query.exact
-    assert query.chunks == (fingerprint.inputs,)
+    assert query.chunks[0] == fingerprint.inputs
+
+
+def test_of_a_short_text_the_windows_are_asked_too() -> None:
+    """What is left of a long text that somebody cut can be short."""
+    whole = normalize(prose(200))
+    published = set(published_fingerprint(KEY, whole).inputs)
+    query = query_fingerprint(KEY, whole[300:480])
+    exact, windows = query.chunks
+    assert query.exact
+    assert len(exact) == 1
+    assert len(set(windows) & published) >= 2
+    assert len(windows) == 31  # with the exact input one batch
+    assert windows == tuple(dict.fromkeys(windows))
+    assert set(windows) <= {input_of(KEY, whole[at : at + 24]) for at in range(300, 480 - 24 + 1)}
+    assert query_fingerprint(KEY, whole[:23]).chunks == (
+        query_fingerprint(KEY, whole[:23]).chunks[0],
+    )
+    some = windows[5]
+    assert some not in query_fingerprint(KEY, whole[300:480], drop={some}).chunks[1]
 
 
 def test_a_short_text_is_never_taken_for_a_window() -> None:

@@ -201,6 +201,15 @@ def test_a_short_text_can_only_escalate(rules: Constraints) -> None:
     assert judge(rules, [[]], exact=True).finding is Finding.ALLOW
 
 
+def test_a_short_texts_windows_escalate_and_never_block(rules: Constraints) -> None:
+    assert judge(rules, [[], tokens(1, honest())], exact=True).finding is Finding.ALLOW
+    assert judge(rules, [[], tokens(2, honest())], exact=True).finding is Finding.ESCALATE
+    judged = judge(rules, [[], tokens(9, honest())], exact=True)
+    assert judged.finding is Finding.ESCALATE
+    assert "short" in judged.reason
+    assert judge(rules, [[], tokens(9, honest())], exact=False).finding is Finding.BLOCK
+
+
 def test_the_worst_chunk_decides_and_all_tokens_are_shown(rules: Constraints) -> None:
     chunks = [tokens(2, [source()]), tokens(4, honest(), start=10), tokens(1, honest(), start=50)]
     judged = judge(rules, chunks, exact=False)

@@ -25,7 +25,7 @@ def attempts() -> list[Attempt]:
 
 
 def of(attempts: list[Attempt], mutation: str, attack: str) -> list[Attempt]:
-    found = [a for a in attempts if (a.mutation, a.attack, a.exact) == (mutation, attack, False)]
+    found = [a for a in attempts if (a.mutation, a.attack) == (mutation, attack)]
     assert len(found) >= 25
     return found
 

@@ -127,7 +127,7 @@ async def test_the_committee_is_asked_only_about_what_is_not_promoted(checks: Ch
 async def test_global_says_that_nobody_votes_yet(checks: Checks) -> None:
     answer = await checks.ask(ATTACK, risk=0.7)
     assert answer.tier is Tier.GLOBAL
-    assert "nobody votes" in answer.notes[0]
+    assert "not asked to vote" in answer.notes[0]
     assert (await checks.ask(ATTACK, risk=0.69)).notes == ()
 
 
@@ -207,7 +207,8 @@ async def test_an_attack_cut_into_short_messages_is_still_one(checks: Checks) ->
     await known(checks, promoted=True)
     pieces = [ATTACK[at : at + 100] for at in range(0, len(ATTACK), 100)]
     for piece in pieces:
-        assert (await checks.ask(piece)).answer is Verdict.ALLOW
+        # A short text is never blocked by itself.
+        assert not (await checks.ask(piece)).answer.stops
     assert (await checks.ask(*pieces)).answer is Verdict.BLOCK
 
 
@@ -222,7 +223,8 @@ async def test_a_short_text_can_only_escalate(checks: Checks) -> None:
     signals = await checks.knowledge.met(short, OTHERS)
     await checks.knowledge.sight(4, signals[0])
     answer = await checks.ask(short, risk=REGIONAL)
-    assert (answer.answer, answer.windows) == (Verdict.ESCALATE, 1)
+    assert answer.answer is Verdict.ESCALATE
+    assert len(answer.tokens) == 1
     assert "short" in answer.reason
 
 
