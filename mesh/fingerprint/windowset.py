@@ -53,13 +53,6 @@ class WindowSet:
             )
         return cls(array("Q", sorted(found)))
 
-    def union(self, *others: WindowSet) -> WindowSet:
-        """The windows that are in this set or in one of the others."""
-        found = set(self._prefixes)
-        for other in others:
-            found.update(other._prefixes)
-        return WindowSet(array("Q", sorted(found)))
-
     def __contains__(self, value: object) -> bool:
         if not isinstance(value, bytes):
             return False

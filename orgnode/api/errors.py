@@ -109,12 +109,6 @@ class ComponentNamesError(RequestError):
     status = 422
 
 
-class NotReadyError(RequestError):
-    """The node is starting or shutting down."""
-
-    status = 503
-
-
 class NotCoveredError(RequestError):
     """A signal is held, but not yet a whole log up to a checkpoint that covers it."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 from mesh.normalize import normalize
 from orgnode.checking.errors import PolicyError, PolicyTextError
@@ -21,11 +21,10 @@ from orgnode.checking.policy import (
     write_policy,
 )
 from orgnode.checking.policyfile import POLICY_FILE, read_settings
-from orgnode.checking.texts import ALLOWED, TEMPLATES, check_text
+from orgnode.checking.texts import check_text
 from orgnode.files import write_file
 
 TextKind = Literal["templates", "allowed"]
-KINDS: Final[tuple[TextKind, ...]] = (TEMPLATES, ALLOWED)
 
 _PRIVATE_DIR = 0o700
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")

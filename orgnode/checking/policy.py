@@ -41,8 +41,6 @@ MAX_POLICY_BYTES: Final = 1 << 20
 MAX_LABEL: Final = 200
 """Longest name of a route or tenant in characters."""
 
-MONITOR: Final = "monitor"
-ENFORCE: Final = "enforce"
 
 _Model = ConfigDict(strict=True, frozen=True, extra="forbid", hide_input_in_errors=True)
 

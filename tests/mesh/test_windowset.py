@@ -67,14 +67,6 @@ def test_damage_is_noticed(at: int) -> None:
             WindowSet.from_bytes(cut)
 
 
-def test_union() -> None:
-    one, other = WindowSet.of(KEY, ["one"]), WindowSet.of(KEY, ["other"])
-    both = one.union(other)
-    assert both == WindowSet.of(KEY, ["one", "other"])
-    assert one.union() == one
-    assert len(one) == 1
-
-
 def test_a_corpus_is_lines_of_strings() -> None:
     data = '"one"\n\n"zw\u00e4i\\nlines"\n'.encode()
     assert parse_corpus(data) == ("one", "zw\u00e4i\nlines")

@@ -1,6 +1,7 @@
 from importlib.resources import files
 
-from mesh.fingerprint import SelectionKey, WindowSet, parse_corpus
+from mesh.fingerprint import WINDOW, SelectionKey, WindowSet, input_of, parse_corpus
+from mesh.normalize import normalize
 
 DATA = files("orgnode.data").joinpath("benign.jsonl").read_bytes()
 
@@ -16,5 +17,6 @@ def test_it_covers_what_everybody_writes() -> None:
     key = SelectionKey(bytes(32))
     windows = WindowSet.of(key, parse_corpus(DATA))
     assert len(windows) > 10_000
-    everyday = WindowSet.of(key, ["You are a helpful, harmless and honest assistant."])
-    assert windows.union(everyday) == windows
+    everyday = normalize("You are a helpful, harmless and honest assistant.")
+    for at in range(len(everyday) - WINDOW + 1):
+        assert input_of(key, everyday[at : at + WINDOW]) in windows
