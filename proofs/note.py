@@ -185,6 +185,11 @@ class NoteSignature:
     key_id: bytes
     signature: bytes
 
+    def encode(self) -> bytes:
+        """Return the line as it stands in a note, its newline included."""
+        encoded = encode_base64(self.key_id + self.signature)
+        return f"{_DASH}{self.name} {encoded}\n".encode()
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -205,6 +210,47 @@ class VerifiedNote:
     text: str
     verified: tuple[VerifierKey, ...]
     unverified: tuple[NoteSignature, ...]
+
+
+def check_text(text: str) -> None:
+    """Check that a text can be that of a note.
+
+    :raises NoteFormatError: it does not end in a newline, has control characters, or is no Unicode.
+    """
+    if not text.endswith("\n"):
+        raise NoteFormatError("a note's text ends in a newline")
+    if _CONTROL.search(text):
+        raise NoteFormatError("a note has no control characters but newlines")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # `from None`: the encoding error would carry the text.
+        raise NoteFormatError("a note's text has characters that UTF-8 cannot write") from None
+
+
+def parse_signature_lines(data: bytes) -> tuple[NoteSignature, ...]:
+    """Read signature lines that stand alone, without the note that they belong to.
+
+    :raises NoteFormatError: they are not one signature line or more, each ending in a newline.
+    :raises NoteSizeError: more of them than a note has.
+    """
+    # Behind a text they are a note. Were there an empty line among them, the text would grow.
+    note = parse_note(b"\n\n" + data)
+    if note.text != "\n":
+        raise NoteFormatError("there is no empty line among signature lines")
+    return note.signatures
+
+
+def write_note(text: str, signatures: Sequence[NoteSignature]) -> bytes:
+    """Put a note together from its text and signatures that were made before.
+
+    :raises NoteFormatError: the text can't be that of a note, or there is no signature.
+    :raises NoteSizeError: more signatures than a reader takes.
+    """
+    if not signatures:
+        raise NoteFormatError("a note has at least one signature")
+    check_text(text)
+    return _write(text, signatures)
 
 
 def sign_note(text: str, signers: Sequence[Signer]) -> bytes:
@@ -246,7 +292,7 @@ def parse_note(data: bytes, max_size: int = MAX_NOTE) -> Note:
     """Split a note of at most `max_size` bytes into text and signatures; nothing is verified.
 
     :raises NoteFormatError: it is not a signed note.
-    :raises NoteSizeError: it is larger than `max_size`, or has more than 64 signatures.
+    :raises NoteSizeError: it is larger than `max_size`, or has more than 128 signatures.
     """
     if len(data) > max_size:
         raise NoteSizeError(f"a note of {len(data)} bytes is more than the {max_size} allowed")
@@ -318,7 +364,7 @@ def _by_name_and_id(keys: Sequence[VerifierKey]) -> dict[tuple[str, bytes], Veri
 def _sign(text: str, signer: Signer) -> NoteSignature:
     if signer.type != TYPE_ED25519:
         raise UnsupportedKeyTypeError(f"keys of type {signer.type:#04x} don't sign plain notes")
-    _check_text(text)
+    check_text(text)
     signature = ed25519.sign(signer.seed, text.encode())
     return NoteSignature(signer.name, signer.verifier_key.key_id, signature)
 
@@ -326,22 +372,7 @@ def _sign(text: str, signer: Signer) -> NoteSignature:
 def _write(text: str, signatures: Sequence[NoteSignature]) -> bytes:
     if len(signatures) > MAX_SIGNATURES:
         raise NoteSizeError(f"a note has at most {MAX_SIGNATURES} signatures")
-    lines = (
-        f"{_DASH}{line.name} {encode_base64(line.key_id + line.signature)}\n" for line in signatures
-    )
-    return f"{text}\n{''.join(lines)}".encode()
-
-
-def _check_text(text: str) -> None:
-    if not text.endswith("\n"):
-        raise NoteFormatError("a note's text ends in a newline")
-    if _CONTROL.search(text):
-        raise NoteFormatError("a note has no control characters but newlines")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # `from None`: the encoding error would carry the text.
-        raise NoteFormatError("a note's text has characters that UTF-8 cannot write") from None
+    return f"{text}\n".encode() + b"".join(line.encode() for line in signatures)
 
 
 def _parse_line(line: str) -> NoteSignature:
