@@ -4,33 +4,21 @@ An entry is assessed alone and from its exact bytes: signature first, then the e
 dates, then the body against its signed digest, then the body's content. Whatever is wrong with it
 stays with it; the entries before and after are assessed all the same.
 
-    REFUSED   it breaks a rule, and is recorded with the name of that rule
-    DEFERRED  it can't be judged yet: its body was not handed over, or it is of a kind or under a
-              version of the constraints that this node does not know; look again later
-    LAPSED    a true entry without live content: expired, or its body was lawfully erased
-    ACCEPTED  it holds; for a signal only once its proofs do too
-
-Three things can't be decided from the entry alone and are left to `settle`: signals' proofs, which
-are verified in batches by the caller (`mesh.claims`), whether an entry stands twice in the log, and
-whether what a retraction withdraws stands before it. What a sighting or a promotion refers to
-stands in other logs; both are accepted by themselves, and counted by whoever has those logs too.
-
-Certification (a quorum of cosignatures over a checkpoint that covers the entry) will be a fact
-about an accepted entry, not a fifth outcome: it arrives later than the entry and is kept beside
-it.
+What can't be decided from the entry alone is left to `settle` (see there), which every assessed
+entry goes through before it counts. What a sighting, a promotion or a derived signal refers to
+stands in other logs; each is accepted by itself, and counted by whoever has those logs too.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from enum import StrEnum
-from typing import Final
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
+from mesh.accusation import RepeatedAccusationError, parse_accusation
 from mesh.claims import Claim, claim_of
+from mesh.dampening import check_derived
 from mesh.days import Day, format_day
 from mesh.entry import Envelope, Kind, check_body, check_dates, is_expired, open_entry
 from mesh.errors import (
     BodyDigestError,
-    BodyError,
     BodyTooLargeError,
     EntryError,
     MeshError,
@@ -38,125 +26,48 @@ from mesh.errors import (
     UnknownKindError,
     UnknownVersionError,
 )
+from mesh.evidence import verify_evidence
 from mesh.genesis import Mesh
+from mesh.history import LogHistory
 from mesh.member import MemberCard
-from mesh.promotion import PromotionBody, parse_promotion, verify_promotion
-from mesh.retraction import RetractionBody, parse_retraction
-from mesh.sighting import SightingBody, parse_sighting
-from mesh.signal import SignalBody, parse_signal
+from mesh.outcome import (
+    MAX_REASON,
+    NOTE_ERRORS,
+    RETRYABLE,
+    Assessed,
+    DuplicateEntryError,
+    ErasedBodyError,
+    ExpiredEntryError,
+    Outcome,
+    UnknownTargetError,
+    VerdictCountError,
+)
+from mesh.promotion import parse_promotion, verify_promotion
+from mesh.quota import BackdatedEntryError, QuotaExceededError, counts_for_quota
+from mesh.retraction import parse_retraction
+from mesh.sighting import parse_sighting
+from mesh.signal import parse_signal
 from mesh.wire import ERASED, MISSING, BodyAnswer, Erased, Missing, Present
 from proofs.errors import ProofsError
 from proofs.merkle import leaf_hash
 
-MAX_REASON: Final = 300
-"""Longest reason in characters: parts of it can come from a peer."""
-
-
-class Outcome(StrEnum):
-    """What became of an entry."""
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    DEFERRED = "deferred"
-    LAPSED = "lapsed"
-
-
-class DuplicateEntryError(EntryError):
-    """The same signed entry stands in the log before: what was signed once counts once."""
-
-
-class UnknownTargetError(EntryError):
-    """A retraction withdraws something that is no signal earlier in the same log."""
-
-
-class ExpiredEntryError(EntryError):
-    """An entry's last day has passed; its content is not kept."""
-
-
-class ErasedBodyError(BodyError):
-    """An entry's body was erased lawfully; its digest remains."""
-
-
-class VerdictCountError(MeshError):
-    """There is not one verdict for each claim: an unverified proof would pass for verified."""
-
-
-RETRYABLE: Final = frozenset(
-    kind.__name__
-    for kind in (MissingBodyError, BodyDigestError, UnknownKindError, UnknownVersionError)
-)
-"""Names of the errors that a later look can lift.
-
-A body that does not hash to the signed digest is not the entry's body; whoever serves wrong bytes
-must not be able to have a true entry refused for ever, so it is asked for again like a missing
-one. Every other refusal is final.
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Assessed:
-    """One entry and what it is worth.
-
-    The content (`signal`, `retraction`, `sighting` or `promotion`) is there only while the outcome
-    is ACCEPTED. `answer` holds the body that is worth keeping: one that is not the entry's own is
-    dropped (`Missing`), and so is that of an expired entry (`Erased`).
-    """
-
-    index: int
-    """Place in the log, from 0."""
-    entry_id: str
-    """The leaf hash in hex."""
-    leaf: bytes
-    """The leaf hash (RFC 6962, section 2.1)."""
-    note: bytes
-    """The entry's exact bytes."""
-    answer: BodyAnswer
-    outcome: Outcome
-    reason: str = ""
-    """Why, for people; empty when accepted."""
-    error: str = ""
-    """Name of the error's class; empty when accepted."""
-    envelope: Envelope | None = None
-    """What the entry says; None if it could not be read or trusted."""
-    signal: SignalBody | None = None
-    retraction: RetractionBody | None = None
-    sighting: SightingBody | None = None
-    promotion: PromotionBody | None = None
-    """Its evaluations are verified."""
-    claim: Claim | None = None
-    """The proofs that a signal stands or falls with; None once `settle` has decided."""
-
-    @property
-    def retryable(self) -> bool:
-        """Whether the body should be asked for again, or the entry looked at after an upgrade."""
-        return self.error in RETRYABLE
-
-    @property
-    def holds_signal(self) -> bool:
-        """Whether a later retraction can withdraw this: any signal that is not refused for good.
-
-        One whose body is still to come counts too. If it did not, a signal that is retracted before
-        its body comes in would be live afterwards.
-        """
-        return (
-            (self.outcome is not Outcome.REFUSED or self.retryable)
-            and self.envelope is not None
-            and self.envelope.kind is Kind.SIGNAL
-        )
-
-    def without_content(self, outcome: Outcome, error: MeshError | ProofsError) -> "Assessed":
-        """The same entry with another outcome, its reason, and no content."""
-        return replace(
-            self,
-            outcome=outcome,
-            reason=_printable(str(error)),
-            error=type(error).__name__,
-            signal=None,
-            retraction=None,
-            sighting=None,
-            promotion=None,
-            claim=None,
-        )
+__all__ = [
+    "MAX_REASON",
+    "NOTE_ERRORS",
+    "RETRYABLE",
+    "Assessed",
+    "DuplicateEntryError",
+    "ErasedBodyError",
+    "ExpiredEntryError",
+    "Outcome",
+    "UnknownTargetError",
+    "VerdictCountError",
+    "assess",
+    "assess_leaf",
+    "claims_of",
+    "lapse",
+    "settle",
+]
 
 
 def assess(
@@ -184,7 +95,8 @@ def assess_leaf(
     try:
         envelope = open_entry(note, member, mesh)
     except (UnknownKindError, UnknownVersionError) as error:
-        return bare.without_content(Outcome.DEFERRED, error)
+        kept = MISSING if isinstance(answer, Erased) else answer
+        return replace(bare, answer=kept).without_content(Outcome.DEFERRED, error)
     except (MeshError, ProofsError) as error:
         return bare.without_content(Outcome.REFUSED, error)
     read = replace(bare, envelope=envelope)
@@ -199,8 +111,8 @@ def assess_leaf(
         case Missing():
             missing = MissingBodyError("its body was not handed over; it is asked for again")
             return read.without_content(Outcome.DEFERRED, missing)
-        case Erased():
-            return read.without_content(Outcome.LAPSED, ErasedBodyError("its body was erased"))
+        case Erased():  # `settle` knows whether to believe it
+            return read.without_content(Outcome.DEFERRED, _erased_without_reason())
         case Present(salt, body):
             return _assess_body(mesh, member, read, envelope, salt, body)
 
@@ -216,6 +128,7 @@ def _assess_body(
         match envelope.kind:
             case Kind.SIGNAL:
                 signal = parse_signal(body)
+                check_derived(mesh.constraints, signal)
                 return replace(read, signal=signal, claim=claim_of(mesh, member.name, signal, salt))
             case Kind.RETRACTION:
                 return replace(read, retraction=parse_retraction(body))
@@ -225,6 +138,10 @@ def _assess_body(
                 promotion = parse_promotion(body)
                 verify_promotion(mesh, promotion)
                 return replace(read, promotion=promotion)
+            case Kind.EVIDENCE:
+                evidence = parse_accusation(body)
+                verify_evidence(mesh, evidence)
+                return replace(read, evidence=evidence)
     except (MeshError, ProofsError) as error:
         return read.without_content(Outcome.REFUSED, error)
 
@@ -238,18 +155,30 @@ def settle(
     assessed: Sequence[Assessed],
     verdicts: Sequence[ProofsError | None],
     *,
-    holds_signal: Callable[[str], bool],
-    holds_entry: Callable[[str], bool],
+    mesh: Mesh,
+    history: LogHistory,
+    stored: bool = False,
 ) -> tuple[Assessed, ...]:
-    """Decide what an entry alone could not: its proof, duplicates, and the targets of retractions.
+    """Decide what an entry alone could not, each entry at its place in the log.
+
+    First what the notes decide, so that it is decided alike by all members, whatever they hold of
+    the bodies: no entry counts twice; none is dated before an earlier one; none is beyond the quota
+    of its day. Then what needs its own body: a signal's proofs must hold; a retraction withdraws a
+    signal before it; an author accuses a log once. Last, that a body was erased is believed only of
+    what the log itself retracts, here or before; else the body is missing. *Attack:* whoever serves
+    a log could have its signals forgotten by saying that they were erased.
+
+    The outcome is the same however a log is cut into batches, but for one thing that whoever
+    stores the outcomes must do: once a retraction is accepted, its target is over (`lapse`) if it
+    still waits for its body.
 
     :param assessed: entries of one log, in the log's order.
     :param verdicts: for each of `claims_of(assessed)` the error that it was refused with, or None
         if it holds.
-    :param holds_signal: whether the log holds, before these entries, a signal with this id that was
-        not refused for good (see `Assessed.holds_signal`).
-    :param holds_entry: whether the log holds, before these entries, an entry with this id, whatever
-        became of it.
+    :param history: the log before these entries.
+    :param stored: the entries stand in `history` already and are looked at again, because their
+        bodies came or this node was upgraded. What the notes decide was decided then and is not
+        looked at again: it must not depend on when a body comes.
     :raises VerdictCountError: there is not one verdict for each claim.
     """
     if len(verdicts) != len(claims_of(assessed)):
@@ -257,31 +186,118 @@ def settle(
             f"{len(verdicts)} verdicts for the proofs of {len(claims_of(assessed))} signals"
         )
     remaining = iter(verdicts)
-    seen: set[str] = set()
-    signals: set[str] = set()
+    run = _Run(mesh.constraints.daily_quota, history, stored)
     settled: list[Assessed] = []
-    for proven in assessed:
-        entry = proven
+    for entry in assessed:
         verdict = next(remaining) if entry.claim is not None else None
-        if entry.entry_id in seen or holds_entry(entry.entry_id):
-            again = DuplicateEntryError("the same signed entry stands earlier in this log")
-            entry = entry.without_content(Outcome.REFUSED, again)
-        elif verdict is not None:
-            entry = entry.without_content(Outcome.REFUSED, verdict)
-        elif entry.claim is not None:
-            entry = replace(entry, claim=None)
-        elif entry.retraction is not None:
+        settled.append(run.settle(entry, verdict))
+    return tuple(run.believe(entry) for entry in settled)
+
+
+def lapse(entry: Assessed) -> Assessed:
+    """An entry that waits for its body, once its log retracts it: its content never counts."""
+    erased = ErasedBodyError("its log retracts it, and its body was erased")
+    return replace(entry, answer=ERASED).without_content(Outcome.LAPSED, erased)
+
+
+@dataclass
+class _Run:
+    """What the entries settled so far in one batch add to the history before it."""
+
+    quota: int
+    history: LogHistory
+    stored: bool
+    last: Day | None = None
+    ids: set[str] = field(default_factory=set)
+    signals: set[str] = field(default_factory=set)
+    retracted: set[str] = field(default_factory=set)
+    accused: set[str] = field(default_factory=set)
+    counted: dict[Day, int] = field(default_factory=dict)
+    indexes: set[int] = field(default_factory=set)
+    unread: bool = False
+
+    def __post_init__(self) -> None:
+        self.last = None if self.stored else self.history.last_day()
+
+    def settle(self, entry: Assessed, verdict: ProofsError | None) -> Assessed:
+        """Decide the next entry, except whether to believe that its body was erased."""
+        out_of_order = None if self.stored else self._judge_note(entry)
+        refusal = out_of_order or verdict or self._judge_content(entry)
+        if refusal is not None:
+            entry = entry.without_content(Outcome.REFUSED, refusal)
+        elif entry.evidence is not None and self._awaits_accusation(entry.index):
+            waits = MissingBodyError(
+                "an accusation before it has no body yet; that one comes first"
+            )
+            entry = entry.without_content(Outcome.DEFERRED, waits)
+        entry = replace(entry, claim=None)
+        self._note(entry)
+        return entry
+
+    def believe(self, entry: Assessed) -> Assessed:
+        """Decide whether to believe that a body was erased, once all entries are settled."""
+        if entry.outcome is not Outcome.DEFERRED or not isinstance(entry.answer, Erased):
+            return entry
+        if entry.entry_id in self.retracted or self.history.is_retracted(entry.entry_id):
+            return lapse(entry)
+        return replace(entry, answer=MISSING)
+
+    def _judge_note(self, entry: Assessed) -> EntryError | None:
+        if entry.entry_id in self.ids or self.history.holds_entry(entry.entry_id):
+            return DuplicateEntryError("the same signed entry stands earlier in this log")
+        self.ids.add(entry.entry_id)
+        if entry.envelope is None or not entry.stands:
+            return None
+        day = Day(entry.envelope.day)
+        if self.last is not None and day < self.last:
+            return BackdatedEntryError(
+                f"dated {format_day(day)}, and an earlier entry of this log "
+                f"{format_day(self.last)}: days never fall within a log"
+            )
+        if counts_for_quota(entry.envelope.kind):
+            before = self.counted.get(day)
+            before = self.history.counted_on(day) if before is None else before
+            if before >= self.quota:
+                return QuotaExceededError(
+                    f"its member has published {self.quota} entries of {format_day(day)} before "
+                    "it; more of one day do not count"
+                )
+            self.counted[day] = before + 1
+        self.last = day
+        return None
+
+    def _judge_content(self, entry: Assessed) -> EntryError | None:
+        if entry.retraction is not None:
             target = entry.retraction.target
-            if target not in signals and not holds_signal(target):
-                unknown = UnknownTargetError("what it withdraws is no signal earlier in this log")
-                entry = entry.without_content(Outcome.REFUSED, unknown)
-        seen.add(entry.entry_id)
+            if target not in self.signals and not self.history.holds_signal(target, entry.index):
+                return UnknownTargetError("what it withdraws is no signal earlier in this log")
+        if entry.evidence is not None:
+            accused = entry.evidence.log
+            if accused in self.accused or self.history.accuses(accused):
+                return RepeatedAccusationError(f"its log accuses {accused} already")
+        return None
+
+    def _awaits_accusation(self, index: int) -> bool:
+        """Whether it is open still what an accusation before this one says.
+
+        It may be against the same log; then it is the one that counts, for all members.
+        """
+        stored = self.history.unread_accusations(index)
+        return self.unread or any(place not in self.indexes for place in stored)
+
+    def _note(self, entry: Assessed) -> None:
+        self.indexes.add(entry.index)
         if entry.holds_signal:
-            signals.add(entry.entry_id)
-        settled.append(entry)
-    return tuple(settled)
+            self.signals.add(entry.entry_id)
+        if entry.retraction is not None:
+            self.retracted.add(entry.retraction.target)
+        if entry.evidence is not None:
+            self.accused.add(entry.evidence.log)
+        if entry.envelope is not None and entry.envelope.kind is Kind.EVIDENCE and entry.retryable:
+            self.unread = True
 
 
-def _printable(text: str) -> str:
-    shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-    return shown if len(shown) <= MAX_REASON else shown[: MAX_REASON - 1] + "…"
+def _erased_without_reason() -> MissingBodyError:
+    return MissingBodyError(
+        "its body is said to be erased, but the log does not retract it; it is asked for again"
+    )

@@ -1,5 +1,5 @@
 """The shared constraints: who is a member, who evaluates, what severity weighs, when a text
-matches, how large and old things may be.
+matches, how large, old and many things may be, how warnings about warnings fade.
 
 Every member computes with the same numbers, so each is part of a version that all of them agreed
 on; each has a floor or a ceiling that no vote can lift. Quorum and fault bound follow from the
@@ -35,6 +35,17 @@ MIN_EVALUATION_BUDGET: Final = MAX_TOKENS
 MAX_EVALUATION_BUDGET: Final = 10_000_000
 """Ceiling of `evaluation_budget`: it is also how many guesses an insider has a day."""
 MAX_SHADOW_SECONDS: Final = 30 * 86_400
+MIN_DAILY_QUOTA: Final = 16
+"""Floor of `daily_quota`: a member can always report what it met."""
+MAX_DAILY_QUOTA: Final = 1_000_000
+"""Ceiling of `daily_quota`: what one member can make every other store and verify in a day."""
+DEFAULT_DAILY_QUOTA: Final = 4_096
+DEFAULT_COOLDOWN_DAYS: Final = 1
+MAX_COOLDOWN_DAYS: Final = 30
+MAX_DAMPENING_PERCENT: Final = 80
+"""Ceiling of `dampening_percent`: a warning about a warning is always weaker, so chains end."""
+MIN_DAMPENING_FLOOR: Final = 50
+"""Floor of `dampening_floor`: what is more likely wrong than right is never passed on."""
 
 BAND_NAMES: Final = ("low", "moderate", "high", "critical")
 """Names of the severity bands, levels 1 to 4."""
@@ -233,6 +244,14 @@ class Constraints(Model):
     """How many elements a member may have evaluated by each seat of the committee, per day."""
     benign_digest: Digest | None = None
     """SHA-256 of the benign corpus, whose windows are never matched; None if there is none."""
+    daily_quota: Annotated[int, Field(ge=MIN_DAILY_QUOTA, le=MAX_DAILY_QUOTA)] = DEFAULT_DAILY_QUOTA
+    """How many entries dated one day count in a member's log; see `mesh.quota`."""
+    cooldown_days: Annotated[int, Field(ge=0, le=MAX_COOLDOWN_DAYS)] = DEFAULT_COOLDOWN_DAYS
+    """How many days after a retraction a new signal of its member is no source for its tokens."""
+    dampening_percent: Annotated[int, Field(ge=1, le=MAX_DAMPENING_PERCENT)] = 80
+    """What part of its parent's confidence a derived signal may claim at most, in percent."""
+    dampening_floor: Annotated[int, Field(ge=MIN_DAMPENING_FLOOR, le=100)] = 50
+    """The least confidence in percent that a derived signal is passed on with."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

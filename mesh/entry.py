@@ -52,6 +52,7 @@ class Kind(StrEnum):
     RETRACTION = "retraction"
     SIGHTING = "sighting"
     PROMOTION = "promotion"
+    EVIDENCE = "evidence"
 
 
 _KINDS: Final = {PREFIX + kind.value: kind for kind in Kind}

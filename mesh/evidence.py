@@ -1,6 +1,6 @@
 """Evidence against a log: signed checkpoints that no honest owner can have signed together.
 
-Three kinds:
+Two kinds:
 
 - *split*: two checkpoints of one size with different roots. The two signatures are the proof.
 - *fork*: two checkpoints of sizes a < b that belong to different histories. They carry the hashes
@@ -9,11 +9,14 @@ Three kinds:
   something other than the signed root of a. An honest log can't be framed so: its own tree is the
   only one that hashes to the root of b, and in it the left part hashes to the root of a. A plain
   RFC 6962 consistency proof would not serve: for a power of two it leaves the old root's node out.
-- *shrink*: a checkpoint smaller than one that the owner had signed before, offered as the newest.
-  It shows something to the node that asked and nothing to anybody else: every honest log has signed
-  smaller checkpoints in its past. `verify_evidence` refuses it for that reason.
 
-Evidence is verified from its exact bytes and needs nothing but the mesh's genesis.
+That a log was seen at an older state than before is no evidence: every log has signed smaller
+checkpoints in its past, and whoever serves it may be behind.
+
+Evidence is verified from its exact bytes and needs nothing but the mesh's genesis. Its checkpoints
+are *bare*: three lines and the log's own signature, nothing else. So any evidence fits the body of
+an entry. *Attack:* a log that lets its checkpoints grow (extension lines, foreign signatures) could
+be convicted by evidence that nobody can publish.
 """
 
 from collections.abc import Sequence
@@ -28,16 +31,23 @@ from mesh.errors import MeshError
 from mesh.genesis import Mesh
 from mesh.model import Base64Bytes, Digest, Model
 from proofs.checkpoint import Checkpoint, open_checkpoint
+from proofs.cosignature import bare
 from proofs.errors import ProofsError
 from proofs.merkle import Frontier, range_nodes, root_from_ranges
 
-MAX_CHECKPOINT: Final = 16_384
-"""Longest signed checkpoint in bytes: room for a cosignature of each member."""
+MAX_CHECKPOINT: Final = 512
+"""Longest bare checkpoint in bytes; with the longest name of a member it has about 400."""
+
+MAX_SIZE: Final = 2**40 - 1
+"""Largest log that is followed, and that evidence of a fork has room for."""
 
 HASH_BYTES: Final = 32
 """Length of a tree hash in bytes."""
 
-_MAX_SUBTREES = 128
+_BARE_LINES = 5
+
+# Each level of a tree of at most MAX_SIZE leaves adds at most two subtrees, the top one only one.
+_MAX_SUBTREES = 2 * MAX_SIZE.bit_length() - 1
 
 
 class EvidenceError(MeshError):
@@ -56,22 +66,16 @@ class UnprovenEvidenceError(EvidenceError):
     """The checkpoints and hashes do not show what is claimed: an honest log would be framed."""
 
 
-class LocalEvidenceError(EvidenceError):
-    """A shrunk log is evidence only to the node that was offered the smaller checkpoint."""
-
-
 class EvidenceKind(StrEnum):
     """What the owner of the log did."""
 
     FORK = "fork"
     SPLIT = "split"
-    SHRINK = "shrink"
 
 
 _REASONS: Final = {
     EvidenceKind.FORK: "it signed two checkpoints that belong to different histories of its log",
     EvidenceKind.SPLIT: "it signed two different logs of one size",
-    EvidenceKind.SHRINK: "it offered an older log than one that it had signed before",
 }
 
 
@@ -83,9 +87,9 @@ class Evidence:
     log: str
     """Name of the member that owns the log."""
     first: bytes
-    """Signed note; in a fork the smaller one, otherwise the one that was seen first."""
+    """Bare signed note; in a fork the smaller one, otherwise the one that was seen first."""
     second: bytes
-    """Signed note; in a fork the larger one."""
+    """Bare signed note; in a fork the larger one."""
     left: tuple[bytes, ...] = ()
     """Hashes of `range_nodes(0, a)` in the second tree, left to right; only in a fork."""
     right: tuple[bytes, ...] = ()
@@ -136,23 +140,34 @@ class _Document(Model):
     right: Annotated[tuple[Digest, ...], Field(strict=False, max_length=_MAX_SUBTREES)]
 
 
+def split_evidence(mesh: Mesh, log: str, first: bytes, second: bytes) -> Evidence:
+    """Evidence from two signed checkpoints of one size, which may carry cosignatures.
+
+    :raises EvidenceError: they prove nothing (see `verify_evidence`).
+    :raises UnknownMemberError: the log belongs to no member of the mesh.
+    """
+    key = mesh.log_key(log)
+    try:
+        notes = bare(first, key), bare(second, key)
+    except ProofsError as error:
+        raise EvidenceSignatureError(f"not checkpoints that {log} signed: {error}") from error
+    evidence = Evidence(EvidenceKind.SPLIT, log, *notes)
+    verify_evidence(mesh, evidence)
+    return evidence
+
+
 def verify_evidence(mesh: Mesh, evidence: Evidence) -> None:
     """Check evidence from anybody; return if it proves that the owner signed two histories.
 
-    :raises UnknownMemberError: the accused log belongs to no member of the mesh.
+    :raises UnknownMemberError: the accused is no member of the mesh.
     :raises EvidenceSignatureError: a checkpoint is not signed by the accused log's key.
-    :raises LocalEvidenceError: it is a shrunk log, which convinces nobody but its witness.
-    :raises EvidenceFormatError: a list of hashes has not the length that the sizes demand.
+    :raises EvidenceFormatError: a checkpoint is not bare, or a list of hashes has not the length
+        that the sizes demand.
     :raises UnprovenEvidenceError: the two checkpoints may well belong to one history.
     """
     first = _open(mesh, evidence.log, evidence.first)
     second = _open(mesh, evidence.log, evidence.second)
     match evidence.kind:
-        case EvidenceKind.SHRINK:
-            raise LocalEvidenceError(
-                f"an older checkpoint of {evidence.log} proves nothing to others: "
-                "every log has signed smaller ones"
-            )
         case EvidenceKind.SPLIT:
             if evidence.left or evidence.right:
                 raise EvidenceFormatError("two roots of one size need no tree hashes")
@@ -201,11 +216,21 @@ def check_hashes(hashes: Sequence[bytes], count: int) -> None:
         raise EvidenceFormatError(f"a tree hash is {HASH_BYTES} bytes")
 
 
+def is_bare(note: bytes) -> bool:
+    """Whether a checkpoint that was opened is its three lines, an empty one, and one signature."""
+    return note.count(b"\n") == _BARE_LINES
+
+
 def _open(mesh: Mesh, log: str, note: bytes) -> Checkpoint:
     key = mesh.log_key(log)
     if len(note) > MAX_CHECKPOINT:
-        raise EvidenceFormatError(f"a checkpoint is at most {MAX_CHECKPOINT} bytes")
+        raise EvidenceFormatError(f"a bare checkpoint is at most {MAX_CHECKPOINT} bytes")
     try:
-        return open_checkpoint(note, key)
+        checkpoint = open_checkpoint(note, key)
     except ProofsError as error:
         raise EvidenceSignatureError(f"not a checkpoint that {log} signed: {error}") from error
+    if not is_bare(note):
+        raise EvidenceFormatError(
+            "a checkpoint in evidence has three lines and its log's signature, and nothing else"
+        )
+    return checkpoint

@@ -29,6 +29,10 @@ class CheckpointSizeError(RefusedCheckpointError):
     """A checkpoint signs a size that no log reaches and that not every store can hold."""
 
 
+class CheckpointTextError(RefusedCheckpointError):
+    """A checkpoint goes on after its root: evidence that holds it might not fit an entry."""
+
+
 class SegmentMismatchError(FollowerError):
     """Entries and nodes do not hash to the signed root: nothing of them was accepted.
 
@@ -60,17 +64,13 @@ class ForkError(SuspendedLogError):
     """The log signed two histories. The evidence is kept and convinces anybody."""
 
 
-class ShrunkLogError(SuspendedLogError):
-    """The log answered with an older checkpoint than one that it had signed before.
-
-    Both are kept. This is evidence for this node only: the smaller checkpoint was signed rightly at
-    its time, and nobody else can know that it was offered as the newest one.
-    """
-
-
 @dataclass(frozen=True)
 class FollowerState:
-    """Everything that must survive a restart. Stored together with the entries that it covers."""
+    """Everything that must survive a restart. Stored together with the entries that it covers.
+
+    Checkpoints in it are bare: the log's own signature and no cosignatures. Which certificate
+    covers how much of the log is stored beside it; the follower knows nothing of that.
+    """
 
     size: int
     """How many entries were processed."""
@@ -113,6 +113,8 @@ class CheckedSegment:
     """None for entries looked at again by `reassess`."""
     frontier: Frontier | None = field(repr=False)
     """The frontier once this segment is concluded."""
+    tail: tuple[bytes, ...] = field(default=(), repr=False)
+    """The hashes of the segment's `tail`, proven with it."""
 
 
 @dataclass(frozen=True)

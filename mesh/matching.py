@@ -13,7 +13,8 @@ harmless text are a hint; only an attack's body is a match.
 
 A derived signal (made because of the mesh) is no source, so that warnings can't feed themselves. A
 promoted token's scalar can be computed by every member, so a signal that comes after its promotion
-proves nothing and is no source, then or ever: see `counted_sources`.
+proves nothing and is no source, then or ever: see `counted_sources`. A token that this node's
+breaker holds escalates and never counts for a block: see `mesh.breaker`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -85,7 +86,8 @@ class KnownToken:
 
     `control_groups` are those whose direct signals are past the shadow period; `shadowed` is how
     many more groups there will be when it ends; `sufficient` says that the token counts for a
-    block, `confirmed` that a person confirmed one of the sources that count.
+    block, `confirmed` that a person confirmed one of the sources that count, `held` that the
+    breaker keeps it from counting.
     """
 
     token: str
@@ -96,6 +98,7 @@ class KnownToken:
     sufficient: bool
     confirmed: bool
     sources: tuple[Source, ...]
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,14 +145,16 @@ def judge(
     *,
     exact: bool,
     trusted: frozenset[str] = frozenset(),
+    held: frozenset[str] = frozenset(),
 ) -> Judgement:
     """Judge a text by the tokens found in each of its chunks.
 
     :param exact: the text is short: its first chunk is its exact token, which alone escalates, the
         others are windows. It can only escalate.
     :param trusted: issuers whose signal alone makes a token count, by this operator's choice.
+    :param held: tokens that this node's breaker keeps from counting for a block.
     """
-    known = [_known_chunk(constraints, chunk, trusted) for chunk in chunks]
+    known = [_known_chunk(constraints, chunk, trusted, held) for chunk in chunks]
     everything = tuple({one.token: one for chunk in known for one in chunk}.values())
     best: Judgement | None = None
     for place, tokens in enumerate(known):
@@ -163,16 +168,21 @@ def judge(
 
 
 def _known_chunk(
-    constraints: Constraints, chunk: Sequence[Matched], trusted: frozenset[str]
+    constraints: Constraints,
+    chunk: Sequence[Matched],
+    trusted: frozenset[str],
+    held: frozenset[str],
 ) -> list[KnownToken]:
     found: dict[str, KnownToken] = {}
     for one in chunk:
         if any(source.direct for source in one.sources):
-            found.setdefault(one.token, _known(constraints, one, trusted))
+            found.setdefault(one.token, _known(constraints, one, trusted, one.token in held))
     return list(found.values())
 
 
-def _known(constraints: Constraints, matched: Matched, trusted: frozenset[str]) -> KnownToken:
+def _known(
+    constraints: Constraints, matched: Matched, trusted: frozenset[str], held: bool
+) -> KnownToken:
     direct = [source for source in matched.sources if source.direct]
     shadow = constraints.matching.shadow_seconds
     counting = [source for source in direct if source.age_seconds >= shadow]
@@ -184,9 +194,10 @@ def _known(constraints: Constraints, matched: Matched, trusted: frozenset[str]) 
         control_groups=tuple(sorted(groups)),
         shadowed=len(_groups(direct) - groups),
         trusted=is_trusted,
-        sufficient=is_trusted or len(groups) >= constraints.block_sources,
+        sufficient=not held and (is_trusted or len(groups) >= constraints.block_sources),
         confirmed=any(source.confirmed for source in counting),
         sources=tuple(direct),
+        held=held,
     )
 
 
@@ -209,7 +220,7 @@ def _judge_chunk(
         return Finding.ESCALATE, (
             f"{_parts(len(tokens))} known, {len(strong)} of them from "
             f"{constraints.block_sources} or more independent organizations or a trusted one; "
-            f"a block takes {rule.block_tokens} such{_shadow_note(tokens)}"
+            f"a block takes {rule.block_tokens} such{_shadow_note(tokens)}{_held_note(tokens)}"
         )
     if not any(one.confirmed for one in strong):
         return Finding.ESCALATE, (
@@ -233,3 +244,8 @@ def _parts(count: int) -> str:
 def _shadow_note(tokens: Sequence[KnownToken]) -> str:
     waiting = sum(1 for one in tokens if one.shadowed)
     return f" ({waiting} have sources still in their shadow period)" if waiting else ""
+
+
+def _held_note(tokens: Sequence[KnownToken]) -> str:
+    held = sum(1 for one in tokens if one.held)
+    return f" (the breaker holds {held} back)" if held else ""

@@ -16,6 +16,7 @@ from mesh.document import document_text, read_document
 from mesh.errors import MeshError
 from mesh.model import Base64Bytes, Digest, Model
 from mesh.names import check_control_group, check_host, check_name
+from proofs.cosignature import COSIGNATURE_V1
 from proofs.holder import HOLDER_PROOF_BYTES, HolderProofError, verify_holding
 from proofs.note import Signer, UnsignedNoteError, VerifierKey, open_note, parse_note, sign_note
 from proofs.ristretto import Element, InvalidElementError, decode_element
@@ -30,7 +31,8 @@ MAX_CERTIFICATE: Final = 4_096
 """Longest certificate in bytes of DER."""
 
 ED25519: Final = 0x01
-"""Signature type of identity, log and witness keys in signed notes (C2SP signed-note)."""
+"""Signature type of identity and log keys, and of the witness key where it signs its card (C2SP
+signed-note)."""
 
 _MESH_ID_PREFIX = 16
 _SEALING_LABEL = b"signal-mesh/v1/sealing key\n"
@@ -115,8 +117,8 @@ class MemberCard(Model):
 
     @cached_property
     def witness_key(self) -> VerifierKey:
-        """Verifies the witness key's signature on this card."""
-        return VerifierKey(self.name, ED25519, bytes.fromhex(self.witness))
+        """Verifies the member's cosignatures of checkpoints (type 0x04, C2SP tlog-cosignature)."""
+        return VerifierKey(self.name, COSIGNATURE_V1, bytes.fromhex(self.witness))
 
     def log_key(self, mesh_id: str) -> VerifierKey:
         """Verifies the member's checkpoints in this mesh; its name is the log's origin."""
@@ -132,10 +134,13 @@ def sign_card(card: MemberCard, *, identity: Signer, log: Signer, witness: Signe
     """Sign a card with all three of its signing keys, each under the member's name. The proof for
     its sealing key stands in the card already.
 
+    :param witness: of type 0x04, as it cosigns, or 0x01; the card's text is signed as a plain note,
+        which no checkpoint's text can be taken for.
     :raises CardSignatureError: a signer's name or key is not the card's, or the sealing key's proof
         is false.
     """
-    note = sign_note(document_text(CARD_KIND, card.to_json()), (identity, log, witness))
+    plain = Signer(witness.name, witness.seed)
+    note = sign_note(document_text(CARD_KIND, card.to_json()), (identity, log, plain))
     _check_possession(card, note)
     return note
 

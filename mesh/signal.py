@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 
 from mesh import strictjson
 from mesh.constraints import BAND_NAMES, MAX_TOKENS, Band
+from mesh.dampening import check_derived
 from mesh.errors import BodyFormatError, BodyTooLargeError, MeshError, SaltLengthError
 from mesh.genesis import Mesh
 from mesh.model import Base64Bytes, Digest, Model
@@ -229,7 +230,8 @@ def _checked_draft(
         commitments=(bytes(COMMITMENT_BYTES),) * _COMPONENTS,
         proof=bytes(PROOF_BYTES),
     )
-    SignalBody.parse({**fields, "severity": blank, "holder": bytes(HOLDER_PROOF_BYTES)})
+    body = SignalBody.parse({**fields, "severity": blank, "holder": bytes(HOLDER_PROOF_BYTES)})
+    check_derived(mesh.constraints, body)
     return rubric, components, band, fields
 
 

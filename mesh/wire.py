@@ -5,11 +5,11 @@ All integers are big-endian and unsigned.
     body answers:   count × ( 0x00                                  the sender lacks the body
                             | 0x01                                  the body was lawfully erased
                             | 0x02 salt[32] u32 length, body )
-    announcement:   u32 length, checkpoint · u64 start · u16 count
+    announcement:   u32 length, checkpoint · u32 length, certificate · u64 start · u16 count
                     count × ( u16 length, entry ) · body answers for the same count
 
-Bytes are bound to nothing here: a receiver checks the entries against the checkpoint and each body
-against its entry's digest.
+Bytes are bound to nothing here: a receiver checks the entries against the checkpoint, each body
+against its entry's digest, and the certificate's cosignatures against the members' keys.
 """
 
 from collections.abc import Sequence
@@ -82,6 +82,8 @@ class WireLimits:
     max_body: int = 32_768
     max_entries: int = MAX_ANNOUNCED
     max_checkpoint: int = 16_384
+    max_certificate: int = 65_536
+    """A checkpoint with a cosignature of each of 100 members, whose names are the longest."""
 
     def bodies_bytes(self, count: int) -> int:
         """Largest encoding of `count` body answers."""
@@ -91,21 +93,25 @@ class WireLimits:
     def announcement_bytes(self) -> int:
         """Largest encoding of an announcement."""
         entries = self.max_entries * (2 + MAX_ENTRY)
-        return 4 + self.max_checkpoint + 8 + 2 + entries + self.bodies_bytes(self.max_entries)
+        notes = 4 + self.max_checkpoint + 4 + self.max_certificate
+        return notes + 8 + 2 + entries + self.bodies_bytes(self.max_entries)
 
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
     """A log's owner hands a peer its new entries: those from `start` on, up to the checkpoint.
 
-    `checkpoint` is the signed note. `bodies[i]` answers for `entries[i]`, whose index in the log is
-    `start + i`. Without entries it only tells that the log has grown.
+    `checkpoint` is the signed note. `certificate` is a checkpoint of the same log with the
+    cosignatures of a quorum, empty when there is none to tell of. `bodies[i]` answers for
+    `entries[i]`, whose index in the log is `start + i`. Without entries it only tells that the log
+    has grown, or what of it is certified.
     """
 
     checkpoint: bytes
     start: int
     entries: tuple[bytes, ...]
     bodies: tuple[BodyAnswer, ...]
+    certificate: bytes = b""
 
     def __post_init__(self) -> None:
         if len(self.entries) != len(self.bodies):
@@ -131,7 +137,7 @@ def decode_bodies(data: bytes, count: int, max_body: int) -> tuple[BodyAnswer, .
 
     :raises WireError: truncated, trailing bytes, an unknown tag, or a body over the limit.
     """
-    reader = _Reader(data)
+    reader = MessageReader(data)
     answers = _read_bodies(reader, count, max_body)
     reader.finish()
     return answers
@@ -147,6 +153,8 @@ def encode_announcement(announcement: Announcement) -> bytes:
     parts = [
         len(announcement.checkpoint).to_bytes(4, "big"),
         announcement.checkpoint,
+        len(announcement.certificate).to_bytes(4, "big"),
+        announcement.certificate,
         announcement.start.to_bytes(8, "big"),
         len(announcement.entries).to_bytes(2, "big"),
     ]
@@ -163,8 +171,9 @@ def decode_announcement(data: bytes, limits: WireLimits) -> Announcement:
 
     :raises WireError: truncated, trailing bytes, an unknown tag, or a part over its limit.
     """
-    reader = _Reader(data)
+    reader = MessageReader(data)
     checkpoint = reader.take_sized(4, limits.max_checkpoint, "checkpoint")
+    certificate = reader.take_sized(4, limits.max_certificate, "certificate")
     start = reader.integer(8)
     count = reader.integer(2)
     if count > limits.max_entries:
@@ -172,17 +181,21 @@ def decode_announcement(data: bytes, limits: WireLimits) -> Announcement:
     entries = tuple(reader.take_sized(2, MAX_ENTRY, "entry") for _ in range(count))
     bodies = _read_bodies(reader, count, limits.max_body)
     reader.finish()
-    return Announcement(checkpoint, start, entries, bodies)
+    return Announcement(checkpoint, start, entries, bodies, certificate)
 
 
-class _Reader:
-    """Takes bytes from the front; never reads past the end."""
+class MessageReader:
+    """Takes a message's parts from the front; never reads past the end."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
     def take(self, length: int) -> bytes:
+        """The next `length` bytes.
+
+        :raises TruncatedMessageError: there are fewer.
+        """
         end = self._at + length
         if end > len(self._data):
             raise TruncatedMessageError("the message ends before what it announces")
@@ -191,20 +204,34 @@ class _Reader:
         return part
 
     def integer(self, width: int) -> int:
+        """The next `width` bytes as a big-endian unsigned integer.
+
+        :raises TruncatedMessageError: there are fewer.
+        """
         return int.from_bytes(self.take(width), "big")
 
     def take_sized(self, width: int, limit: int, what: str) -> bytes:
+        """A part that follows its length, which is an integer of `width` bytes.
+
+        :param what: what the part is called in the error.
+        :raises TruncatedMessageError: the message ends before.
+        :raises MessageLimitError: the length is over `limit`; nothing is read then.
+        """
         length = self.integer(width)
         if length > limit:
             raise MessageLimitError(f"{what} of {length} bytes; at most {limit}")
         return self.take(length)
 
     def finish(self) -> None:
+        """Check that the message ends here.
+
+        :raises TrailingBytesError: it goes on.
+        """
         if self._at != len(self._data):
             raise TrailingBytesError(f"{len(self._data) - self._at} bytes after the message's end")
 
 
-def _read_bodies(reader: _Reader, count: int, max_body: int) -> tuple[BodyAnswer, ...]:
+def _read_bodies(reader: MessageReader, count: int, max_body: int) -> tuple[BodyAnswer, ...]:
     answers: list[BodyAnswer] = []
     for _ in range(count):
         tag = reader.integer(1)

@@ -26,6 +26,13 @@ from typing import Any, Final, Self
 
 from yarl import URL
 
+from orgnode.api.breaker_models import (
+    BreakerAnswer,
+    JudgementAnswer,
+    JudgeName,
+    LiftAnswer,
+    OpinionName,
+)
 from orgnode.api.calls import (
     ApiError,
     Caller,
@@ -43,19 +50,23 @@ from orgnode.api.eventstream import ServerEvent
 from orgnode.api.models import (
     BatchAnswer,
     BatchResult,
-    ConstraintsAnswer,
     FeedItem,
     IncidentAnswer,
-    PeerAnswer,
-    PeersAnswer,
     ProofAnswer,
-    ReadyAnswer,
     RefusalAnswer,
     RefusalsAnswer,
     RetractAnswer,
     SignalAnswer,
     SignalDetailAnswer,
     SignalsAnswer,
+)
+from orgnode.api.node_models import (
+    AlertAnswer,
+    AlertsAnswer,
+    ConstraintsAnswer,
+    PeerAnswer,
+    PeersAnswer,
+    ReadyAnswer,
     StatusAnswer,
 )
 from orgnode.config import load_config
@@ -149,10 +160,15 @@ class NodeClient:
         band: str | None = None,
         barrier: str | None = None,
         reference: str | None = None,
+        derived_from: str | None = None,
+        wait: bool = False,
     ) -> IncidentAnswer:
         """Publish an incident as a signal; returns when it is durable in the node's log.
 
-        With a `reference` it is safe to call this again after an error.
+        With `derived_from`, the id of a signal, it warns because of that one; see the model.
+
+        With `wait` it returns when a quorum of members holds it durably too, or after ten seconds:
+        `certified` says which. With a `reference` it is safe to call this again after an error.
         """
         incident = {
             "text": text,
@@ -163,11 +179,16 @@ class NodeClient:
             "band": band,
             "barrier": barrier,
             "reference": reference,
+            "derived_from": derived_from,
         }
-        return await self._open.post("v1/incidents", encode(incident), IncidentAnswer)
+        return await self._open.post("v1/incidents", encode(incident), IncidentAnswer, _wait(wait))
 
-    async def report_many(self, incidents: Iterable[Mapping[str, Any]]) -> list[BatchResult]:
+    async def report_many(
+        self, incidents: Iterable[Mapping[str, Any]], *, wait: bool = False
+    ) -> list[BatchResult]:
         """Publish many incidents, each a mapping with the fields of `report`; results in order.
+
+        With `wait` each of the requests that it takes waits as `report` does.
 
         One that can't be published has an `error` in its result and does not stop the others. A
         malformed one raises ApiError, with the batches before its own published.
@@ -175,7 +196,7 @@ class NodeClient:
         results: list[BatchResult] = []
         for batch in _batches(incidents):
             body = b'{"incidents":[' + b",".join(batch) + b"]}"
-            answer = await self._open.post("v1/incidents/batch", body, BatchAnswer)
+            answer = await self._open.post("v1/incidents/batch", body, BatchAnswer, _wait(wait))
             results += answer.results
         return results
 
@@ -203,6 +224,21 @@ class NodeClient:
         asked = {name: value for name, value in given.items() if value is not None}
         return await self._open.post("v1/check", encode(asked), CheckAnswer)
 
+    async def judge(
+        self, check: str, verdict: OpinionName, *, by: JudgeName = "person"
+    ) -> JudgementAnswer:
+        """Say what a blocked text turned out to be; `check` is the id in the check's answer."""
+        path = f"v1/checks/{_segment(check)}/judgement"
+        return await self._open.post(path, encode({"verdict": verdict, "by": by}), JudgementAnswer)
+
+    async def breaker(self) -> BreakerAnswer:
+        """Which tokens don't block at this node, and what can be judged."""
+        return await self._open.get("v1/breaker", BreakerAnswer)
+
+    async def lift(self, token: str) -> LiftAnswer:
+        """Have a token in shadow block again."""
+        return await self._open.post(f"v1/breaker/{_segment(token)}/lift", b"{}", LiftAnswer)
+
     async def policy(self) -> PolicyAnswer:
         """Return the rules that this node's operator set for checks."""
         return await self._open.get("v1/policy", PolicyAnswer)
@@ -221,15 +257,23 @@ class NodeClient:
         category: str | None = None,
         issuer: str | None = None,
         status: str | None = None,
+        provisional: bool = False,
+        suspended: bool = False,
         limit: int = 50,
         cursor: int | None = None,
     ) -> SignalsAnswer:
-        """Return one page of signals, newest first; hand its `next` in as `cursor` for the next."""
+        """Return one page of signals, newest first; hand its `next` in as `cursor` for the next.
+
+        `provisional` asks for those too that no quorum has cosigned yet, `suspended` for those of
+        members that have been proven to show two histories.
+        """
         query = {
             "min_band": min_band,
             "category": category,
             "issuer": issuer,
             "status": status,
+            "provisional": "1" if provisional else None,
+            "suspended": "1" if suspended else None,
             "limit": limit,
             "cursor": cursor,
         }
@@ -242,6 +286,8 @@ class NodeClient:
         category: str | None = None,
         issuer: str | None = None,
         status: str | None = None,
+        provisional: bool = False,
+        suspended: bool = False,
     ) -> AsyncIterator[SignalAnswer]:
         """Yield all signals that match, newest first, page by page."""
         cursor: int | None = None
@@ -251,6 +297,8 @@ class NodeClient:
                 category=category,
                 issuer=issuer,
                 status=status,
+                provisional=provisional,
+                suspended=suspended,
                 limit=500,
                 cursor=cursor,
             )
@@ -277,6 +325,10 @@ class NodeClient:
         """Return how the node stands with every other member."""
         return (await self._open.get("v1/peers", PeersAnswer)).peers
 
+    async def alerts(self) -> list[AlertAnswer]:
+        """Return what a person should know now, the longest standing first."""
+        return (await self._open.get("v1/alerts", AlertsAnswer)).alerts
+
     async def committee(self) -> CommitteeAnswer:
         """Return the seats of the committee; each of them is asked for its counts."""
         return await self._open.get("v1/committee", CommitteeAnswer)
@@ -301,12 +353,17 @@ class NodeClient:
         min_band: str | None = None,
         categories: Sequence[str] = (),
         types: Sequence[str] = (),
+        provisional: bool = False,
         after: int | None = None,
+        cursors: bool = False,
         connection: Callable[[bool], None] = lambda _: None,
     ) -> AsyncIterator[FeedItem]:
         """Yield events as they happen, each once and in order, for ever.
 
         `after` is the `seq` to go on behind: 0 for all that the node keeps, None for new ones only.
+        `provisional` asks for signals too when no quorum has cosigned them yet; they come a second
+        time, as `signal`, when one has. With `cursors`, items of type `cursor` say up to which
+        `seq` nothing more is to come, as soon as the past has been sent, and then now and again.
         `connection` is told False when the connection is lost, and True when it is back.
         The first connection raises what any request raises; afterwards the feed reconnects until
         the caller stops, and raises only what trying again can't mend (a token that was changed).
@@ -314,6 +371,8 @@ class NodeClient:
         query = [("category", one) for one in categories] + [("type", one) for one in types]
         if min_band is not None:
             query.append(("min_band", min_band))
+        if provisional:
+            query.append(("provisional", "1"))
         cursor, delay, connected, up = after, FIRST_DELAY_SECONDS, False, True
         while True:
             try:
@@ -330,7 +389,7 @@ class NodeClient:
                         if event.event not in ("cursor", "gap") and seq <= (cursor or 0):
                             continue  # yielded before the connection broke
                         cursor = seq
-                        if event.event != "cursor":
+                        if cursors or event.event != "cursor":
                             yield _item(event)
             except NodeUnreachableError:
                 if not connected:
@@ -363,6 +422,10 @@ def _batches(incidents: Iterable[Mapping[str, Any]]) -> Iterable[list[bytes]]:
         size += len(one) + 1
     if batch:
         yield batch
+
+
+def _wait(wait: bool) -> dict[str, object]:
+    return {"wait": "certified"} if wait else {}
 
 
 def _segment(signal: str) -> str:

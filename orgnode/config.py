@@ -73,6 +73,10 @@ class NodeConfig(BaseSettings):
         description="address that peers' connections are taken on",
     )
     federation_port: Port = Field(default=8461, description="port for peers; 0 for any free one")
+    federation_source: str = Field(
+        default="",
+        description="own address that peers are connected from; empty for the system's choice",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="least level of log lines"
     )
@@ -89,7 +93,8 @@ class NodeConfig(BaseSettings):
         default=90, ge=1, le=3_650, description="days after which a published signal expires"
     )
     poll_interval: Annotated[tuple[Seconds, Seconds], AfterValidator(_ascending)] = Field(
-        default=(1.0, 5.0), description="seconds between two looks at a peer: least and most"
+        default=(1.0, 5.0),
+        description="seconds between two exchanges with a peer at random: least and most",
     )
     prove_workers: int = Field(
         default_factory=lambda: min(2, os.cpu_count() or 1),

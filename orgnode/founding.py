@@ -18,7 +18,13 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from mesh.constraints import DEFAULT_EVALUATION_BUDGET, Constraints, MatchingRule
+from mesh.constraints import (
+    DEFAULT_COOLDOWN_DAYS,
+    DEFAULT_DAILY_QUOTA,
+    DEFAULT_EVALUATION_BUDGET,
+    Constraints,
+    MatchingRule,
+)
 from mesh.document import read_document
 from mesh.fingerprint import SelectionKey, corpus_digest, parse_corpus
 from mesh.genesis import (
@@ -147,6 +153,8 @@ class Rules:
     evaluation_budget: int = DEFAULT_EVALUATION_BUDGET
     benign: bytes | None = None
     """The benign corpus, JSONL; None pins none."""
+    daily_quota: int = DEFAULT_DAILY_QUOTA
+    cooldown_days: int = DEFAULT_COOLDOWN_DAYS
 
 
 @dataclass(frozen=True)
@@ -177,6 +185,8 @@ def draft(proposal: KeygenProposal, outcome: KeygenOutcome, rules: Rules) -> str
         selection_key_digest=outcome.selection_key_digest,
         matching=rules.matching,
         evaluation_budget=rules.evaluation_budget,
+        daily_quota=rules.daily_quota,
+        cooldown_days=rules.cooldown_days,
         benign_digest=None if rules.benign is None else corpus_digest(rules.benign),
     )
     value = read_document(proposal.text, KEYGEN_KIND, max_bytes=MAX_PROPOSAL)

@@ -36,6 +36,7 @@ from orgnode.errors import (
     WrongPassphraseError,
 )
 from orgnode.files import read_file, write_file
+from proofs.cosignature import COSIGNATURE_V1
 from proofs.errors import ProofsError
 from proofs.note import Signer
 from proofs.ristretto import (
@@ -87,8 +88,8 @@ class KeyStore:
 
     @property
     def witness(self) -> Signer:
-        """Will cosign peers' checkpoints; for now it proves possession in the member card."""
-        return Signer(self.name, self._witness)
+        """Cosigns checkpoints, after C2SP tlog-cosignature."""
+        return Signer(self.name, self._witness, COSIGNATURE_V1)
 
     @property
     def card_log(self) -> Signer:

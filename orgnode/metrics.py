@@ -47,6 +47,21 @@ class Metrics:
         self.log_size = Gauge(
             "orgnode_log_size", "Entries of a log followed and stored", ["log"], registry=reg
         )
+        self.certified_size = Gauge(
+            "orgnode_certified_size",
+            "Entries of a log that are certified here",
+            ["log"],
+            registry=reg,
+        )
+        self.peer_behind = Gauge(
+            "orgnode_peer_behind_entries",
+            "Entries of all logs that this node holds and a peer lacked when it last said",
+            ["peer"],
+            registry=reg,
+        )
+        self.alerts = Gauge(
+            "orgnode_alerts", "Alerts that hold now, by kind", ["kind"], registry=reg
+        )
         self.peer_lag = Gauge(
             "orgnode_peer_lag_entries",
             "Entries that a peer has signed and this node does not hold yet",

@@ -1,11 +1,10 @@
 """One running org node: its parts, how they are wired, and how they start and stop.
 
-    local API ── publisher ── own log ─┐
-        │ │          └── vault, promoter├── store (SQLite)
-        │ checker ── evaluator ────────┤
-      feed hub ────────────────────────┤
-    federation server ── log syncs ────┘   announcer, anti-entropy, evaluator: to the peers
-           └── committee seat
+    local API ── publisher ── vault, promoter ─┐
+        │ └── checker ── evaluator ────────────┤
+      feed hub ────────────────────────────────┼── store (SQLite)
+    federation server ── replicator ───────────┘
+           └── committee seat   (own log, following, pushing, witness, gossip, recovery)
 
 Parts start from the disk outwards and stop in the opposite order, so that nothing is acknowledged
 that has nowhere to go. Draining refuses new incidents, writes those that were accepted, says
@@ -26,25 +25,26 @@ import structlog
 
 from mesh.assessment import Assessed
 from mesh.days import Day
+from mesh.evidence import Evidence
 from mesh.genesis import Mesh
-from mesh.wire import Announcement
+from orgnode.alerts import Alerts
 from orgnode.api import ApiOptions, LocalServer, PeerStatus, Readiness, build_app
-from orgnode.checking import Checker
+from orgnode.api.services import recovery_reason
+from orgnode.checking import CheckBreaker, Checker
 from orgnode.config import NodeConfig, load_config
 from orgnode.datadir import DataDir, RunInfo
+from orgnode.derived import DampenedEvents
 from orgnode.errors import OrgnodeError
 from orgnode.evaluating import Evaluator, SeatService
-from orgnode.federation.announcer import Announcer
-from orgnode.federation.antientropy import AntiEntropy
-from orgnode.federation.client import PeerClient
+from orgnode.federation.hooks import RECOVERING, Hooks
+from orgnode.federation.httpline import HttpLine
 from orgnode.federation.limits import Rhythm
+from orgnode.federation.replicator import Replicator
 from orgnode.federation.server import FederationServer
-from orgnode.federation.sync import LogSync
 from orgnode.feed import FeedHub
 from orgnode.keystore import KeyStore
 from orgnode.material import Material, load_material, load_mesh
 from orgnode.metrics import Metrics
-from orgnode.ownlog import OwnLog
 from orgnode.promoting import Promoter
 from orgnode.publisher import Publisher
 from orgnode.store.sqlite import SqliteStore
@@ -86,48 +86,17 @@ class Node:
         self.store = store
         self.metrics = Metrics()
         self.started = time.time()
-        self.feed = FeedHub(store, self.metrics, max_subscribers=config.max_subscribers)
+        self.feed = FeedHub(
+            DampenedEvents(mesh.constraints, store),
+            self.metrics,
+            max_subscribers=config.max_subscribers,
+        )
         self.vault = Vault(store, keystore.vault_key, retention_days=config.retention_days)
         self.workers = Workers(
             config.prove_workers, mesh.note, verified=self.metrics.verify_batch_seconds.observe
         )
         self._stopping = False
 
-        rhythm = Rhythm(poll=config.poll_interval)
-        self._clients = {
-            card.name: PeerClient(
-                card,
-                client_context(keystore, card.certificate),
-                max_body_bytes=mesh.constraints.max_body_bytes,
-            )
-            for card in mesh.peers_of(name)
-        }
-        self.announcer = Announcer(
-            mesh=mesh,
-            name=name,
-            store=store,
-            clients=self._clients,
-            workers=self.workers,
-            rhythm=rhythm,
-        )
-        self.syncs = {
-            card.name: LogSync(
-                member=card,
-                mesh=mesh,
-                store=store,
-                client=self._clients[card.name],
-                workers=self.workers,
-                today=today,
-                rhythm=rhythm,
-                assessed=self._assessed,
-                contact=self.announcer.alive,
-            )
-            for card in mesh.peers_of(name)
-        }
-        self.antientropy = AntiEntropy(self.syncs.values(), rhythm)
-        self.own_log = OwnLog(
-            mesh, name, store, keystore.identity, keystore.log(mesh.mesh_id), today, self._grown
-        )
         self.policy = material.policy
         self.seat = (
             None
@@ -143,11 +112,42 @@ class Node:
                 metrics=self.metrics,
             )
         )
+        self.alerts = Alerts()
+        self.replicator = Replicator(
+            mesh=mesh,
+            name=name,
+            identity=keystore.identity,
+            log_signer=keystore.log(mesh.mesh_id),
+            witness_signer=keystore.witness,
+            store=store,
+            lines={
+                card.name: HttpLine(
+                    card,
+                    client_context(keystore, card.certificate),
+                    source=config.federation_source or None,
+                )
+                for card in mesh.peers_of(name)
+            },
+            workers=self.workers,
+            today=today,
+            rhythm=Rhythm(gossip=config.poll_interval),
+            hooks=Hooks(
+                grown=self._grown,
+                assessed=self._assessed,
+                certified=self._certified,
+                evidence=self._convicted,
+                alert=self.alerts.raise_,
+                calm=self._calm,
+            ),
+            evaluate=None if self.seat is None else self.seat.answer,
+            counts=None if self.seat is None else self.seat.counts_note,
+        )
+        self.own_log = self.replicator.own_log
         self.evaluator = Evaluator(
             mesh=mesh,
             name=name,
             identity=keystore.identity,
-            clients=self._clients,
+            clients=self.replicator.clients,
             seat=self.seat,
             store=store,
             workers=self.workers,
@@ -164,6 +164,9 @@ class Node:
             benign=material.benign,
             workers=self.workers,
             metrics=self.metrics,
+            breaker=CheckBreaker(
+                store, keystore.vault_key, alert=self.alerts.raise_, calm=self.alerts.clear
+            ),
         )
         self.promoter = Promoter(
             mesh=mesh,
@@ -181,11 +184,8 @@ class Node:
         self.federation = FederationServer(
             mesh=mesh,
             name=name,
-            store=store,
+            service=self.replicator.service,
             context=server_context(keystore, [card.certificate for card in mesh.members]),
-            on_announce=self._announced,
-            on_evaluate=None if self.seat is None else self.seat.answer,
-            counts=None if self.seat is None else self.seat.counts_note,
         )
         self.metrics.on_scrape(self._scrape)
 
@@ -211,40 +211,60 @@ class Node:
     # --- what the local API asks
 
     def readiness(self) -> Readiness:
-        """Whether the node can serve, and if not, why."""
-        return Readiness(("draining",) if self._stopping else ())
+        """Whether the node can serve, and if not, why; and whether it signs."""
+        return Readiness(("draining",) if self._stopping else (), self._recovering())
+
+    def _recovering(self) -> str:
+        recovery = self.replicator.recovery
+        if recovery.error is not None:
+            return str(recovery.error)
+        if recovery.done.is_set():
+            return ""
+        answered, needed, waiting = recovery.progress
+        if answered >= needed and recovery.lacking:
+            return f"fetching the last {recovery.lacking} entries of the own log from members"
+        return recovery_reason(answered, needed, waiting)
 
     def peers(self) -> Sequence[PeerStatus]:
         """How this node stands with every other member."""
-        found = []
-        for sync in self.syncs.values():
-            status = sync.status()
-            found.append(
-                PeerStatus(
-                    name=status.name,
-                    up=not status.error and status.last_contact is not None,
-                    size=status.size,
-                    signed_size=status.signed,
-                    last_contact=status.last_contact,
-                    suspended=bool(status.suspended),
-                    error=status.error,
-                )
+        return [
+            PeerStatus(
+                name=peer.name,
+                up=not peer.error and peer.last_contact is not None,
+                size=peer.size,
+                signed_size=peer.signed,
+                last_contact=peer.last_contact,
+                suspended=bool(peer.suspended),
+                error=peer.error,
+                certified=peer.certified,
+                their_size=peer.their_size,
+                behind=peer.behind,
+                behind_since=peer.behind_since,
             )
-        return found
+            for peer in self.replicator.peers()
+        ]
 
     # --- what the parts tell
 
     def _grown(self, size: int) -> None:
-        self.announcer.notify(size)
-        self.promoter.notify()
         self.feed.notify()
-
-    async def _announced(self, member: str, announcement: Announcement) -> int:
-        return await self.syncs[member].on_announce(announcement)
 
     def _assessed(self, member: str, assessed: Sequence[Assessed]) -> None:
         for one in assessed:
             self.metrics.assessed.labels(member, str(one.outcome)).inc()
+        self.promoter.notify()
+        self.feed.notify()
+
+    def _certified(self, log: str, size: int) -> None:
+        self.promoter.notify()
+        self.feed.notify()
+
+    def _calm(self, kind: str, subject: str) -> None:
+        self.alerts.clear(kind, subject)
+        if kind == RECOVERING:
+            self.promoter.notify()  # what was due meanwhile can be signed now
+
+    def _convicted(self, evidence: Evidence) -> None:
         self.promoter.notify()
         self.feed.notify()
 
@@ -253,10 +273,15 @@ class Node:
             for outcome, count in counts.items():
                 self.metrics.log_entries.labels(member, str(outcome)).set(count)
         self.metrics.log_size.labels(self.name).set(self.store.state(self.name).size)
+        for log in self.store.logs():
+            self.metrics.certified_size.labels(log).set(self.store.certified_size(log))
         for peer in self.peers():
             self.metrics.log_size.labels(peer.name).set(peer.size)
             self.metrics.peer_lag.labels(peer.name).set(peer.lag)
+            self.metrics.peer_behind.labels(peer.name).set(peer.behind)
             self.metrics.peer_up.labels(peer.name).set(int(peer.up))
+        for kind, count in self.alerts.counts().items():
+            self.metrics.alerts.labels(kind).set(count)
 
     # --- life
 
@@ -287,7 +312,12 @@ class Node:
             keystore = KeyStore.open(datadir.keys, passphrase)
             mesh = load_mesh(datadir, config, keystore)
             token = datadir.read_token()
-            store = SqliteStore.open(datadir.database, name=config.name, mesh_id=mesh.mesh_id)
+            store = SqliteStore.open(
+                datadir.database,
+                name=config.name,
+                mesh_id=mesh.mesh_id,
+                cooldown_days=mesh.constraints.cooldown_days,
+            )
             stack.push_async_callback(asyncio.to_thread, store.close)
             material = load_material(datadir, keystore, mesh)
             node = (make or cls)(config, material, mesh, store)
@@ -311,9 +341,8 @@ class Node:
 
     async def _start(self, stack: AsyncExitStack, token: str) -> None:
         stack.push_async_callback(self.workers.close)
-        await self.own_log.start()
-        for client in self._clients.values():
-            stack.push_async_callback(client.close)
+        await self.replicator.start()
+        stack.push_async_callback(self.replicator.stop)
         await self.federation.start(self.config.federation_host, self.config.federation_port)
         stack.push_async_callback(self.federation.stop)
         self._local = LocalServer(
@@ -322,11 +351,7 @@ class Node:
             self.config.local_port,
             connections=self.config.max_subscribers + OTHER_CONNECTIONS,
         )
-        self.announcer.start()
-        stack.push_async_callback(self.announcer.stop)
-        self.antientropy.start()
-        stack.push_async_callback(self.antientropy.stop)
-        stack.push_async_callback(self.own_log.drain)
+        stack.push_async_callback(self.replicator.drain)
         for chore in (self._housekeeping(), self._warm_up()):
             stack.push_async_callback(_cancel, asyncio.create_task(chore))
         stack.push_async_callback(self.checker.close)

@@ -4,6 +4,9 @@ One task appends, so the log has one writer. What arrives while a commit is on i
 goes into the next one together (group commit): many entries, one checkpoint, one fsync. An entry
 is acknowledged only after the commit that holds it *and* the checkpoint that covers it; both are in
 the same transaction, so that no crash can leave two checkpoints of one size behind.
+
+Nothing is signed before `start`, which waits for the node to have asked others about its own past,
+and nothing after `halt`, which is for a log that was found to have two histories.
 """
 
 from __future__ import annotations
@@ -15,24 +18,24 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from mesh.assessment import Assessed, Outcome
-from mesh.days import Day
-from mesh.entry import Envelope, Kind, body_digest, sign_entry
+from mesh.days import Day, format_day
 from mesh.following import FollowerState
 from mesh.genesis import Mesh
+from mesh.history import LogHistory
 from mesh.member import log_origin
-from mesh.promotion import PromotionBody
-from mesh.retraction import RetractionBody
-from mesh.sighting import SightingBody
-from mesh.signal import SignalBody
-from mesh.wire import MAX_ANNOUNCED, SALT_BYTES, Present
+from mesh.quota import counts_for_quota
+from mesh.wire import MAX_ANNOUNCED, SALT_BYTES
+from orgnode.drafts import Draft, sign_draft
 from orgnode.errors import OrgnodeError
-from orgnode.store import LogRow, SealedIncident, Store
+from orgnode.federation.errors import ForkedSelfError, OwnQuotaError, RecoveringError
+from orgnode.store import Store
 from proofs.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
-from proofs.merkle import leaf_hash
+from proofs.errors import ProofsError
 from proofs.note import Signer
 
 log = structlog.get_logger(__name__)
+
+__all__ = ["Appended", "Draft", "LogClosedError", "OwnLog", "OwnLogError", "forked_self"]
 
 
 class OwnLogError(OrgnodeError):
@@ -41,24 +44,6 @@ class OwnLogError(OrgnodeError):
 
 class LogClosedError(OrgnodeError):
     """The node is shutting down and takes no new entries; report again when it is back."""
-
-
-@dataclass(frozen=True)
-class Draft:
-    """An entry that is ready but for its place in the log.
-
-    `seal` is called with the entry's id, once it is known, to make the vault's row for it.
-    """
-
-    kind: Kind
-    expires: Day
-    body: bytes
-    salt: bytes = field(default_factory=lambda: os.urandom(SALT_BYTES))
-    signal: SignalBody | None = None
-    retraction: RetractionBody | None = None
-    sighting: SightingBody | None = None
-    promotion: PromotionBody | None = None
-    seal: Callable[[str], SealedIncident] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +62,10 @@ class _Waiting:
 
 
 class OwnLog:
-    """The single writer of this organization's log. `append` may be called from any task."""
+    """The single writer of this organization's log. `append` may be called from any task.
+
+    `grown` is told the new size after each commit; `entropy(n)` gives n random bytes for salts.
+    """
 
     def __init__(
         self,
@@ -88,6 +76,7 @@ class OwnLog:
         log_signer: Signer,
         today: Callable[[], Day],
         grown: Callable[[int], None],
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._mesh = mesh
         self._name = name
@@ -96,22 +85,55 @@ class OwnLog:
         self._log_signer = log_signer
         self._today = today
         self._grown = grown
+        self._entropy = entropy
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=4 * MAX_ANNOUNCED)
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._halted: OrgnodeError | None = None
 
-    async def start(self) -> None:
-        """Check that the stored checkpoint is ours and covers the stored tree; sign one if new.
+    def check(self) -> None:
+        """Check that the stored checkpoint is ours and covers the stored tree.
 
         Raises OwnLogError when they disagree: a damaged or foreign database is not signed over.
         """
         state = self._store.state(self._name)
+        if state.target is not None:
+            return  # being restored from mirrors; whole once the target is reached
         if state.checkpoint is None:
             if state.size:
                 raise OwnLogError(
                     "the log has entries but no checkpoint",
                     hint="restore the data directory from a backup that is whole",
                 )
+            return
+        key = self._mesh.log_key(self._name)
+        try:
+            signed = open_checkpoint(state.checkpoint, key)
+        except ProofsError as error:
+            raise OwnLogError(
+                f"the stored checkpoint is not one that this organization signed: {error}",
+                hint="check that keys and database belong together; restore both from one backup",
+            ) from error
+        if (signed.size, signed.root) != (state.size, state.frontier.root()):
+            raise OwnLogError(
+                f"the stored tree of size {state.size} is not the one that the checkpoint of "
+                f"size {signed.size} signs",
+                hint="run `orgnode log verify`, and restore the data directory from a backup",
+            )
+
+    async def start(self) -> None:
+        """Begin to take entries; sign the checkpoint of an empty log if there is none yet.
+
+        Raises OwnLogError as `check` does, RecoveringError when the log is not whole yet, and
+        ForkedSelfError when there is evidence against it.
+        """
+        self.check()
+        state = self._store.state(self._name)
+        if state.target is not None:
+            raise _recovering()
+        if state.evidence is not None:
+            raise forked_self(state.evidence.reason)
+        if state.checkpoint is None:
             await self._store.save_state(
                 self._name,
                 FollowerState(
@@ -122,26 +144,33 @@ class OwnLog:
                     evidence=None,
                 ),
             )
-        else:
-            key = self._mesh.member(self._name).log_key(self._mesh.mesh_id)
-            signed = open_checkpoint(state.checkpoint, key)
-            if (signed.size, signed.root) != (state.size, state.frontier.root()):
-                raise OwnLogError(
-                    f"the stored tree of size {state.size} is not the one that the checkpoint of "
-                    f"size {signed.size} signs",
-                    hint="run `orgnode log verify`, and restore the data directory from a backup",
-                )
-        self._task = asyncio.create_task(self._run(), name="own-log")
+        if self._task is None and not self._closed:
+            self._task = asyncio.create_task(self._run(), name="own-log")
+
+    def halt(self, error: OrgnodeError) -> None:
+        """Sign nothing any more; who appends, or waits for it, gets this error."""
+        self._halted = error
+
+    def check_open(self) -> None:
+        """Check that entries are taken now, before anything is made for one.
+
+        Raises RecoveringError before `start`, what it was halted with after `halt`, and
+        LogClosedError during shutdown.
+        """
+        if self._halted is not None:
+            raise self._halted
+        if self._closed:
+            raise _shutting_down()
+        if self._task is None:
+            raise _recovering()
 
     async def append(self, draft: Draft) -> Appended:
         """Append one entry; returns when it and the checkpoint that covers it are durable.
 
-        Raises LogClosedError during shutdown and StoreError when the disk refuses.
+        Raises what `check_open` does, OwnQuotaError when the day's entries are used up, and
+        StoreError when the disk refuses. Nothing was appended then.
         """
-        if self._closed:
-            raise LogClosedError(
-                "the node is shutting down", hint="report again when the node is back"
-            )
+        self.check_open()
         waiting = _Waiting(draft, asyncio.get_running_loop().create_future())
         await self._queue.put(waiting)
         return await waiting.done
@@ -149,8 +178,8 @@ class OwnLog:
     async def drain(self) -> None:
         """Take no new entries, write those that wait, and stop."""
         self._closed = True
-        await self._queue.join()
         if self._task is not None:
+            await self._queue.join()
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
@@ -161,63 +190,62 @@ class OwnLog:
             while len(batch) < MAX_ANNOUNCED and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             try:
-                appended = await self._commit([waiting.draft for waiting in batch])
+                await self._append(batch)
             except Exception as error:  # noqa: BLE001 - handed to every waiting caller, who decides
                 log.error("own_log.append_failed", error=type(error).__name__, entries=len(batch))
                 for waiting in batch:
-                    if not waiting.done.done():
-                        waiting.done.set_exception(error)
-            else:
-                for waiting, place in zip(batch, appended, strict=True):
-                    if not waiting.done.done():
-                        waiting.done.set_result(place)
-                self._grown(appended[-1].size)
+                    _fail(waiting, error)
             finally:
                 for _ in batch:
                     self._queue.task_done()
 
-    async def _commit(self, drafts: list[Draft]) -> list[Appended]:
+    async def _append(self, batch: list[_Waiting]) -> None:
+        if self._halted is not None:
+            raise self._halted
         state = self._store.state(self._name)
-        today = self._today()
-        rows, vaulted, leaves, appended = [], [], [], []
+        if state.evidence is not None:
+            raise forked_self(state.evidence.reason)
+        history = self._store.history(self._name)
+        # Days never fall within a log, whatever a clock that was set back says.
+        day = Day(max(self._today(), history.last_day() or 0))
+        batch = self._within_quota(batch, day, history)
+        if not batch:
+            return
+        appended = await self._commit([waiting.draft for waiting in batch], state, day)
+        for waiting, place in zip(batch, appended, strict=True):
+            if not waiting.done.done():
+                waiting.done.set_result(place)
+        self._grown(appended[-1].size)
+
+    def _within_quota(self, batch: list[_Waiting], day: Day, history: LogHistory) -> list[_Waiting]:
+        """Those that peers will not refuse for the day's quota; the others are told so."""
+        counted = [waiting for waiting in batch if counts_for_quota(waiting.draft.kind)]
+        if not counted:
+            return batch
+        quota = self._mesh.constraints.daily_quota
+        left = max(0, quota - history.counted_on(day))
+        if len(counted) <= left:
+            return batch
+        error = OwnQuotaError(
+            f"{quota} entries are dated {format_day(day)} already; peers would refuse any more",
+            hint="report the rest tomorrow; retractions are not counted",
+        )
+        over = {id(waiting) for waiting in counted[left:]}
+        for waiting in counted[left:]:
+            _fail(waiting, error)
+        return [waiting for waiting in batch if id(waiting) not in over]
+
+    async def _commit(self, drafts: list[Draft], state: FollowerState, day: Day) -> list[Appended]:
+        rows, vaulted, appended = [], [], []
         size = state.size + len(drafts)
         for index, draft in enumerate(drafts, start=state.size):
-            envelope = Envelope(
-                kind=draft.kind,
-                mesh=self._mesh.mesh_id,
-                version=self._mesh.constraints.version,
-                day=today,
-                expires=draft.expires,
-                body=body_digest(draft.salt, draft.body),
-            )
-            note = sign_entry(envelope, self._identity)
-            leaf = leaf_hash(note)
-            entry_id = leaf.hex()
-            rows.append(
-                LogRow.of(
-                    Assessed(
-                        index=index,
-                        entry_id=entry_id,
-                        leaf=leaf,
-                        note=note,
-                        answer=Present(draft.salt, draft.body),
-                        outcome=Outcome.ACCEPTED,
-                        reason="",
-                        error="",
-                        envelope=envelope,
-                        signal=draft.signal,
-                        retraction=draft.retraction,
-                        sighting=draft.sighting,
-                        promotion=draft.promotion,
-                        claim=None,
-                    )
-                )
-            )
-            leaves.append(leaf)
-            appended.append(Appended(entry_id, index, size))
+            salt = self._entropy(SALT_BYTES) if draft.salt is None else draft.salt
+            row = sign_draft(self._mesh, self._identity, draft, index, day, salt)
+            rows.append(row)
+            appended.append(Appended(row.entry_id, index, size))
             if draft.seal is not None:
-                vaulted.append(draft.seal(entry_id))
-        frontier = state.frontier.extend(leaves)
+                vaulted.append(draft.seal(row.entry_id))
+        frontier = state.frontier.extend([row.leaf for row in rows])
         signed = self._checkpoint(size, frontier.root())
         await self._store.commit_segment(
             self._name,
@@ -233,3 +261,28 @@ class OwnLog:
     def _checkpoint(self, size: int, root: bytes) -> bytes:
         origin = log_origin(self._name, self._mesh.mesh_id)
         return sign_checkpoint(Checkpoint(origin, size, root), self._log_signer)
+
+
+def forked_self(reason: str) -> ForkedSelfError:
+    """The error of a node whose own log has two histories."""
+    return ForkedSelfError(
+        f"members hold another history of this organization's log than this disk: {reason}",
+        hint="stop the node, keep its data directory, and tell the other members; this log can't"
+        " go on, and its signals are suspended until the members lift it",
+    )
+
+
+def _fail(waiting: _Waiting, error: Exception) -> None:
+    if not waiting.done.done():
+        waiting.done.set_exception(error)
+
+
+def _recovering() -> RecoveringError:
+    return RecoveringError(
+        "this node is still asking other members about its own past",
+        hint="wait until enough of them have answered; `orgnode doctor` names those that have not",
+    )
+
+
+def _shutting_down() -> LogClosedError:
+    return LogClosedError("the node is shutting down", hint="report again when the node is back")

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -31,8 +31,10 @@ from mesh.promotion import (
     compose_promotion,
     parse_promotion,
 )
+from mesh.wire import MAX_ANNOUNCED, Present
 from orgnode.errors import OrgnodeError, SealedIncidentError
 from orgnode.evaluating import Evaluator
+from orgnode.federation.errors import RecoveringError
 from orgnode.metrics import Metrics
 from orgnode.ownlog import Draft, OwnLog
 from orgnode.store import Store, TokenSource
@@ -97,6 +99,9 @@ class Promoter:
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._seen: dict[str, float] = {}
+        # Tokens of own promotions that no quorum has cosigned yet, with the entry's index: the
+        # store does not count these as promoted, and nothing is promoted twice.
+        self._awaited: dict[str, int] | None = None
         self._groups = {card.name: card.control_group for card in mesh.members}
 
     def start(self) -> None:
@@ -112,7 +117,7 @@ class Promoter:
             self._task = None
 
     def notify(self) -> None:
-        """Say that signals came or went."""
+        """Say that signals came or went, or that the own log takes entries now."""
         self._news.set()
 
     async def _run(self) -> None:
@@ -127,6 +132,8 @@ class Promoter:
             self._news.clear()
             try:
                 wait = await self.promote_due()
+            except RecoveringError:
+                wait = None  # `notify` says when the own log takes entries
             except (OrgnodeError, MeshError, ProofsError) as error:
                 log.warning("promoter.failed", error=type(error).__name__)
                 wait = _RETRY_SECONDS
@@ -135,7 +142,9 @@ class Promoter:
         """Promote what is due; returns in how many seconds something else will be, None if never.
 
         :raises CommitteeUnreachableError, EvaluationBudgetError, StoreError: nothing was promoted.
+        :raises RecoveringError, ForkedSelfError, LogClosedError: nothing is signed now.
         """
+        self._own_log.check_open()  # before the committee is asked in vain
         candidates = self._candidates()
         now = self._clock()
         due: dict[tuple[str, ...], list[_Candidate]] = defaultdict(list)
@@ -156,9 +165,12 @@ class Promoter:
         others = wanted - 1
         held = self._store.promotable(others, limit=_LOOKED_AT)
         sources = self._store.sources([token for token, _ in held])
+        awaited = self._awaiting()
         windows: dict[str, dict[str, str]] = {}
         found = []
         for token, signal in held:
+            if token in awaited:
+                continue
             evidence = self._evidence(sources.get(token, ()))
             if len(evidence) < wanted:
                 continue
@@ -173,6 +185,27 @@ class Promoter:
         still = {one.token for one in found}
         self._seen = {token: at for token, at in self._seen.items() if token in still}
         return found
+
+    def _awaiting(self) -> dict[str, int]:
+        """Tokens that this organization has promoted, which is not certified yet."""
+        certified = self._store.certified_size(self._name)
+        known = self._awaited
+        if known is None:
+            known = dict(self._provisional(certified))
+        self._awaited = {token: index for token, index in known.items() if index >= certified}
+        return self._awaited
+
+    def _provisional(self, certified: int) -> Iterator[tuple[str, int]]:
+        size = self._store.state(self._name).size
+        for start in range(certified, size, MAX_ANNOUNCED):
+            end = min(start + MAX_ANNOUNCED, size)
+            bodies = self._store.bodies(self._name, start, end)
+            for record, answer in zip(
+                self._store.records(self._name, start, end), bodies, strict=True
+            ):
+                if record.kind == Kind.PROMOTION and isinstance(answer, Present):
+                    for window in parse_promotion(answer.body).windows:
+                        yield window.token, record.index
 
     def _evidence(self, sources: Sequence[TokenSource]) -> tuple[TokenSource, ...]:
         """One direct signal of each control group, in an order that all members see alike."""
@@ -236,6 +269,7 @@ class Promoter:
                 promotion=parse_promotion(body),
             )
         )
+        self._awaiting().update((window.token, appended.index) for window in windows)
         self._metrics.promoted.inc(len(windows))
         log.info("promoter.promoted", count=len(windows), index=appended.index)
 

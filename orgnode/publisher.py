@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 
-from mesh.days import Day
+from mesh.days import Day, format_day
 from mesh.entry import Kind
 from mesh.fingerprint import Fingerprint, SelectionKey, published_fingerprint
 from mesh.genesis import Mesh
@@ -21,6 +21,7 @@ from mesh.retraction import compose_retraction, parse_retraction
 from mesh.sighting import compose_sighting, parse_sighting
 from mesh.signal import SignalDraft, check_draft, parse_signal
 from mesh.token import token_hex
+from orgnode.derived import derived_confidence
 from orgnode.errors import OrgnodeError
 from orgnode.evaluating import Evaluator
 from orgnode.incidents import IncidentInput, Published
@@ -54,6 +55,10 @@ class NotYourSignalError(OrgnodeError):
 
 class NotLiveError(OrgnodeError):
     """The signal was retracted or has expired: there is nothing left to act on."""
+
+
+class CooldownError(OrgnodeError):
+    """An own signal with the same windows was retracted a short while ago: it would not count."""
 
 
 class OwnSightingError(OrgnodeError):
@@ -101,8 +106,12 @@ class Publisher:
         `duplicate`.
 
         :raises MeshError, ProofsError: the incident can't be published as it is (a component out of
-            range, a claimed band above the total, no band reached, an unknown category, no text).
+            range, a claimed band above the total, no band reached, an unknown category, no text, or
+            a parent whose confidence is too low to be passed on).
+        :raises ParentError: nothing can be derived from the signal that it names.
         :raises CommitteeUnreachableError, EvaluationBudgetError: nothing was published; see there.
+        :raises CooldownError: it would count nowhere.
+        :raises RecoveringError, ForkedSelfError, OwnQuotaError: nothing is signed now; see there.
         :raises WorkerDiedError, LogClosedError, StoreError: nothing was published; report it again.
         """
         started = time.perf_counter()
@@ -236,7 +245,17 @@ class Publisher:
             band=signal.band,
             checkpoint_size=self._store.state(self._name).size,
             duplicate=True,
+            confidence=signal.confidence,
         )
+
+    def _check_cooldown(self, tokens: Sequence[str]) -> None:
+        cooling = self._store.cooling(tokens)
+        if len(cooling) == len(tokens):
+            last = format_day(max(cooling.values()))
+            raise CooldownError(
+                f"a signal about this text was retracted here; until {last} no other would count",
+                hint=f"if the retraction was a mistake, report the incident again after {last}",
+            )
 
     async def _fingerprint(self, text: str) -> Fingerprint:
         # Whoever attacks the model writes the text: one ligature can stand for eighteen letters,
@@ -246,6 +265,13 @@ class Publisher:
             return published_fingerprint(self._selection_key, text, drop=drop)
         return await self._workers.run(published_fingerprint, self._selection_key, text, drop=drop)
 
+    def _confidence(self, incident: IncidentInput) -> int:
+        if incident.derived_from is None:
+            return incident.confidence
+        return derived_confidence(
+            self._mesh.constraints, self._store, incident.derived_from, incident.confidence
+        )
+
     async def _publish(self, incident: IncidentInput) -> Published:
         today = self._today()
         constraints = self._mesh.constraints
@@ -254,15 +280,18 @@ class Publisher:
             technique=incident.technique,
             token_scalars=(),
             components=incident.components,
-            confidence=incident.confidence,
+            confidence=self._confidence(incident),
             band=None if incident.band is None else constraints.band(incident.band).level,
             barrier=incident.barrier,
+            derived_from=incident.derived_from,
         )
         # Whatever can't be published is refused before the committee is asked: its budget is small.
+        self._own_log.check_open()
         check_draft(self._mesh, self._name, draft)
         fingerprint = await self._fingerprint(incident.text)
         scalars = await self._evaluator.scalars(fingerprint.inputs, PUBLISH_DEADLINE)
         draft = replace(draft, token_scalars=tuple(scalars))
+        self._check_cooldown([token_hex(scalar) for scalar in scalars])
         windows = tuple(
             (token_hex(scalar), given.hex())
             for scalar, given in zip(scalars, fingerprint.inputs, strict=True)
@@ -281,7 +310,7 @@ class Publisher:
                     windows=() if fingerprint.exact else windows,
                     category=incident.category,
                     technique=incident.technique,
-                    confidence=incident.confidence,
+                    confidence=draft.confidence,
                     barrier=incident.barrier,
                     entry_id=entry_id,
                     day=today,
@@ -305,4 +334,5 @@ class Publisher:
             index=appended.index,
             band=composed.band.name,
             checkpoint_size=appended.size,
+            confidence=draft.confidence,
         )

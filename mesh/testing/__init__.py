@@ -16,6 +16,7 @@ from mesh.testing.members import TestMember, TestMesh, found, founder, founders,
 from mesh.testing.orglog import TODAY, OrgLog
 from mesh.testing.promotions import evaluated_scalars, make_promotion, open_evaluations
 from mesh.testing.replica import Replica
+from mesh.testing.rows import Rows
 from mesh.testing.signals import (
     Lie,
     MadeSignal,
@@ -47,6 +48,7 @@ __all__ = [
     "OrgLog",
     "ProofChecker",
     "Replica",
+    "Rows",
     "SignalPool",
     "TestMember",
     "TestMesh",

@@ -16,7 +16,7 @@ class Conduct(Enum):
 
     HONEST = "appends only"
     FORKS = "goes on with another history at some time"
-    SHRINKS = "hands out an old state at some time, and nothing newer from then on"
+    BEHIND = "is served by mirrors that hold an old state of it for a while"
 
 
 @dataclass
@@ -30,6 +30,27 @@ class Branch:
     """Ids that may be retracted."""
     withheld: dict[int, BodyAnswer] = field(default_factory=dict)
     """Bodies that are handed over only in the end, by index."""
+    erased: set[str] = field(default_factory=set)
+    """Ids of true signals whose bodies the owner hands to nobody, though it retracts none: they are
+    accepted only where the same body came with another entry."""
+    retracted: dict[str, str] = field(default_factory=dict)
+    """Retractions by what they withdraw: the bodies of these signals may be gone."""
+    accused: dict[str, str] = field(default_factory=dict)
+    """Accusations that count, by whom they accuse."""
+
+    def fork(self, at: int) -> "Branch":
+        """Another history that shares the first `at` entries."""
+        log = self.log.fork(at)
+        ids = {leaf.hex() for leaf in log.nodes(NodeAddress(0, i) for i in range(log.size))}
+        return Branch(
+            log,
+            valid={entry_id: None for entry_id in self.valid if entry_id in ids},
+            signals=[entry_id for entry_id in self.signals if entry_id in ids],
+            withheld={i: body for i, body in self.withheld.items() if i < at},
+            erased=self.erased & ids,
+            retracted={of: by for of, by in self.retracted.items() if by in ids},
+            accused={whom: by for whom, by in self.accused.items() if by in ids},
+        )
 
 
 @dataclass
@@ -41,7 +62,7 @@ class Owner:
     split_at: int = 0
     """Size that the histories share."""
     shown: int | None = None
-    """Newest size that a shrinking log hands out."""
+    """Size that mirrors hold which are behind."""
 
     @property
     def newest(self) -> Branch:
@@ -95,5 +116,3 @@ class Link:
     pushed: list[bytes] = field(default_factory=list)
     must_convict: bool = False
     """Whether the node has stored enough to find the owner out."""
-    may_convict: bool = False
-    """Whether the node knows enough to find the owner out, if it does not crash."""

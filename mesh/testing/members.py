@@ -11,6 +11,7 @@ from mesh.genesis import Mesh, draft_genesis, merge_genesis, open_genesis, sign_
 from mesh.keygen import propose, run_ceremony
 from mesh.member import MemberCard, log_origin, sealing_possession_context, sign_card
 from mesh.testing.seeds import seeded
+from proofs.cosignature import COSIGNATURE_V1
 from proofs.ed25519 import public_key
 from proofs.holder import prove_holding
 from proofs.note import Signer
@@ -31,7 +32,7 @@ class TestMember:
     identity: Signer = field(repr=False)
     """Signs entries."""
     witness: Signer = field(repr=False)
-    """Cosigns."""
+    """Cosigns checkpoints (type 0x04)."""
     log_seed: bytes = field(repr=False)
     """Seed of the key that signs checkpoints."""
     sealing: Scalar = field(repr=False)
@@ -41,6 +42,11 @@ class TestMember:
     def name(self) -> str:
         """The member's name."""
         return self.card.name
+
+    @property
+    def card_witness(self) -> Signer:
+        """The witness key as it signs a plain note, which no note but the member's card is."""
+        return Signer(self.name, self.witness.seed)
 
     @cached_property
     def card_note(self) -> bytes:
@@ -123,7 +129,9 @@ def founder(
         certificate=certificate[0],
         transport_pin=certificate[1],
     )
-    return TestMember(card, Signer(name, identity), Signer(name, witness), log, sealing)
+    return TestMember(
+        card, Signer(name, identity), Signer(name, witness, COSIGNATURE_V1), log, sealing
+    )
 
 
 def founders(n: int, seed: int = 0) -> list[TestMember]:

@@ -1,8 +1,8 @@
 """An organization's log in memory, with real keys, that is honest unless it is told to lie."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from mesh.days import Day, parse_day
+from mesh.days import SECONDS_PER_DAY, Day, parse_day
 from mesh.document import PREFIX
 from mesh.entry import Envelope, Kind, body_digest, sign_entry
 from mesh.retraction import compose_retraction
@@ -13,6 +13,7 @@ from mesh.testing.seeds import seeded
 from mesh.testing.signals import MadeSignal, SignalPool
 from mesh.wire import ERASED, MISSING, Announcement, BodyAnswer, Present
 from proofs.checkpoint import Checkpoint, sign_checkpoint
+from proofs.cosignature import cosign, join
 from proofs.merkle import Frontier, NodeAddress, leaf_hash, node_hash, range_nodes
 from proofs.note import sign_note
 from proofs.tiles import TILE_WIDTH, encode_bundle
@@ -185,6 +186,26 @@ class OrgLog:
             self._checkpoints[size] = self.sign_root(size, self.frontier(size).root())
         return self._checkpoints[size]
 
+    def certificate(
+        self, size: int | None = None, by: Sequence[str] | None = None, *, time: int | None = None
+    ) -> bytes:
+        """The checkpoint with cosignatures, by default of as many members as certify it.
+
+        :param by: who cosigns; by default the owner and the first others by name.
+        :param time: POSIX seconds of the first cosignature; each further one is a second later. By
+            default noon of the log's day.
+        """
+        names = (self.name, *(card.name for card in self.mesh.peers_of(self.name)))
+        by = names[: self.mesh.constraints.quorum] if by is None else by
+        note = self.checkpoint(size)
+        text = note.partition(b"\n\n")[0].decode() + "\n"
+        first = self.day * SECONDS_PER_DAY + SECONDS_PER_DAY // 2 if time is None else time
+        lines = [
+            cosign(text, self.world.member(name).witness, first + place)
+            for place, name in enumerate(by)
+        ]
+        return join(note, lines)
+
     def sign_root(self, size: int, root: bytes) -> bytes:
         """Sign any size with any root."""
         signer = self.member.log_signer(self.mesh.mesh_id)
@@ -217,13 +238,17 @@ class OrgLog:
         first = index * TILE_WIDTH
         return encode_bundle(self.entries(first, first + width))
 
-    def announcement(self, start: int) -> Announcement:
-        """What the owner pushes to a peer that has `start` entries."""
+    def announcement(self, start: int, certified: bool = True) -> Announcement:
+        """What the owner pushes to a peer that has `start` entries.
+
+        :param certified: whether a certificate of the whole log goes with it.
+        """
         return Announcement(
-            self.checkpoint(),
-            start,
-            tuple(self.entries(start, self.size)),
-            tuple(self.bodies(start, self.size)),
+            checkpoint=self.checkpoint(),
+            certificate=self.certificate() if certified else b"",
+            start=start,
+            entries=tuple(self.entries(start, self.size)),
+            bodies=tuple(self.bodies(start, self.size)),
         )
 
     def _node(self, level: int, index: int) -> bytes:

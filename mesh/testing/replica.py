@@ -1,13 +1,11 @@
 """What one node stores of one peer's log, in memory, with the follower on top: it can crash."""
 
-from collections.abc import Sequence
-
-from mesh.assessment import Assessed, Outcome
 from mesh.days import Day
 from mesh.follower import LogFollower
 from mesh.following import FollowerState
 from mesh.genesis import Mesh
 from mesh.member import MemberCard
+from mesh.testing.rows import Rows
 from mesh.testing.transport import LogSource, ProofChecker, diagnose
 from mesh.wire import BodyAnswer
 
@@ -26,14 +24,12 @@ class Replica:
         segment: int = 256,
         check_proofs: ProofChecker | None = None,
     ) -> None:
-        self.rows: dict[int, Assessed] = {}
+        self.rows = Rows()
         self.state = FollowerState.empty()
         self._mesh = mesh
         self._member = member
         self._segment = segment
         self._check_proofs = check_proofs or ProofChecker()
-        self._entries: set[str] = set()
-        self._signals: set[str] = set()
         self.follower = self._start()
 
     @property
@@ -45,13 +41,13 @@ class Replica:
         """Crash, and start again from what is on disk."""
         self.follower = self._start()
 
-    def offer(self, checkpoint: bytes, *, pushed: bool = False) -> bool:
+    def offer(self, checkpoint: bytes) -> bool:
         """Offer a checkpoint and store the state, evidence included.
 
         :raises FollowerError: what the follower raised.
         """
         try:
-            return self.follower.offer(checkpoint, pushed=pushed)
+            return self.follower.offer(checkpoint)
         finally:
             self.state = self.follower.state
 
@@ -76,7 +72,8 @@ class Replica:
         if crash:
             self.restart()
         else:
-            self._store(settled)
+            self.rows.append(settled)
+            self.state = self.follower.state
         return True
 
     def diagnose(self, source: LogSource) -> None:
@@ -90,39 +87,29 @@ class Replica:
         :raises FollowerError: what the follower raised.
         :raises AnswerLostError: an answer was lost.
         """
-        waiting = [row for row in self.rows.values() if row.retryable]
+        waiting = [self.rows[i] for i in sorted(self.rows) if self.rows[i].retryable]
         items: list[tuple[int, bytes, BodyAnswer]] = []
         for row in waiting:
             answers = source.bodies(row.index, row.index + 1)
             items += [(row.index, row.note, answer) for answer in answers]
         checked = self.follower.reassess(items, today)
-        self._store(self.follower.conclude(checked, self._check_proofs(checked.claims)))
+        self.rows.resolve(self.follower.conclude(checked, self._check_proofs(checked.claims)))
 
     def accepted(self) -> list[str]:
         """Ids of the accepted entries, in the log's order."""
-        rows = sorted(self.rows.values(), key=lambda row: row.index)
-        return [row.entry_id for row in rows if row.outcome is Outcome.ACCEPTED]
+        return self.rows.accepted()
 
     def live(self) -> set[str]:
         """Ids of the accepted signals that were not retracted."""
-        retracted = {row.retraction.target for row in self.rows.values() if row.retraction}
         signals = {row.entry_id for row in self.rows.values() if row.signal}
-        return signals - retracted
+        return {entry_id for entry_id in signals if not self.rows.is_retracted(entry_id)}
 
     def _start(self) -> LogFollower:
         return LogFollower(
             self._mesh,
             self._member,
             self.state,
-            holds_signal=self._signals.__contains__,
-            holds_entry=self._entries.__contains__,
+            history=self.rows,
+            tree=self.rows,
             segment=self._segment,
         )
-
-    def _store(self, settled: Sequence[Assessed]) -> None:
-        for row in settled:
-            self.rows[row.index] = row
-            self._entries.add(row.entry_id)
-            if row.holds_signal:
-                self._signals.add(row.entry_id)
-        self.state = self.follower.state

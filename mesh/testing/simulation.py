@@ -2,33 +2,32 @@
 
 A run has two phases. In the first, actions are drawn at random: logs grow by good and bad entries,
 checkpoints are pushed and overtake each other, nodes pull through a `FaultySource`, crash before
-they have stored what they decided, and restart; some owners fork their log or hand out an old state
-of it. In the second phase the network is well and every node pulls until nothing is left. What must
-hold after every action and at the end is checked here: a broken rule raises `InvariantError`.
+they have stored what they decided, and restart; some owners fork their log, some are served by
+mirrors with an old state of it. In the second phase the network is well and every node pulls until
+nothing is left. What must hold after every action and at the end is checked here: a broken rule
+raises `InvariantError`.
 
 The same seed gives the same run, to the byte: see `Simulation.trace`.
 """
 
 from collections import Counter
-from functools import cache
 from hashlib import sha256
 from random import Random
 
-from mesh import strictjson
 from mesh.assessment import Outcome
-from mesh.evidence import EvidenceKind, verify_evidence
+from mesh.errors import MeshError
+from mesh.evidence import verify_evidence
 from mesh.following import RefusedCheckpointError, SegmentMismatchError, SuspendedLogError
 from mesh.testing.cast import Branch, Conduct, Link, Owner, View
-from mesh.testing.members import TestMesh, make_mesh
-from mesh.testing.orglog import TODAY, OrgLog
-from mesh.testing.promotions import make_promotion
+from mesh.testing.growth import Growth
+from mesh.testing.members import make_mesh
+from mesh.testing.orglog import TODAY
 from mesh.testing.replica import Replica
 from mesh.testing.seeds import seeded
-from mesh.testing.signals import Lie, MadeSignal, SignalPool, falsify
 from mesh.testing.transport import AnswerLostError, Faults, FaultySource, ProofChecker
 from proofs.merkle import NodeAddress
 
-STORMY = Faults(lost=0.10, truncated=0.05, reordered=0.05, corrupted=0.10)
+STORMY = Faults(lost=0.10, truncated=0.05, reordered=0.05, corrupted=0.10, stale=0.10, erased=0.10)
 """Faults of the first phase, if no others are asked for."""
 
 
@@ -58,13 +57,11 @@ class Simulation:
         proofs = check_proofs or ProofChecker()
         self._owners: dict[str, Owner] = {}
         self._links: list[Link] = []
-        self._lies: dict[str, list[MadeSignal]] = {}
-        self._promotions, self._false_promotions = _promotions(self._world)
+        self._growth = Growth(self._world, self._rng)
         for place, member in enumerate(self._world.members):
             name = member.name
-            self._lies[name] = _lies(self._world, name)
             conduct = Conduct.HONEST if place == 0 else self._rng.choice(list(Conduct))
-            branch = Branch(OrgLog(self._world, name, pool=_pool(self._world, name)))
+            branch = self._growth.branch(name)
             self._owners[name] = Owner(conduct, [branch])
             for other in self._world.mesh.peers_of(name):
                 segment = self._rng.choice((1, 3, 16, 256))
@@ -110,50 +107,7 @@ class Simulation:
         owner = self._rng.choice(list(self._owners.values()))
         branch = self._rng.choice(owner.branches)
         for _ in range(self._rng.choice((1, 1, 2, 3, 8))):
-            self._append(branch)
-
-    def _append(self, branch: Branch) -> None:
-        log, rng = branch.log, self._rng
-        match rng.choices(
-            (
-                *("signal", "retract", "lie", "garbage", "again", "unknown", "astray", "late"),
-                *("erased", "sight", "promote", "false promotion"),
-            ),
-            (12, 2, 1, 1, 1, 1, 1, 2, 1, 1, 1, 1),
-        )[0]:
-            case "retract" if branch.signals:
-                branch.valid[log.append_retraction(rng.choice(branch.signals))] = None
-            case "lie":
-                log.append_signal(rng.choice(self._lies[log.name]))
-            case "garbage":
-                log.append_note(rng.randbytes(rng.randrange(200)))
-            case "again" if log.size:
-                index = rng.randrange(log.size)
-                log.append_note(log.notes[index], log.answers[index])
-            case "unknown":
-                log.append_unknown(rng.choice(("keys", "adopt", "news")))
-            case "astray":
-                log.append_retraction(rng.randbytes(32).hex())
-            case "late":
-                self._append_signal(branch)
-                branch.withheld[log.size - 1] = log.withhold_body(log.size - 1)
-            case "erased":
-                log.append_signal()
-                log.erase_body(log.size - 1)
-            case "sight":
-                verdict = rng.choice(("confirm", "deny"))
-                branch.valid[log.append_sighting(rng.randbytes(32).hex(), verdict)] = None
-            case "promote":
-                branch.valid[log.append_promotion(rng.choice(self._promotions))] = None
-            case "false promotion":
-                log.append_promotion(rng.choice(self._false_promotions))
-            case _:
-                self._append_signal(branch)
-
-    def _append_signal(self, branch: Branch) -> None:
-        entry_id = branch.log.append_signal()
-        branch.valid[entry_id] = None
-        branch.signals.append(entry_id)
+            self._growth.append(branch)
 
     def _misbehave(self) -> None:
         names = [
@@ -165,7 +119,7 @@ class Simulation:
         owner = self._owners[name]
         if owner.conduct is Conduct.FORKS and len(owner.branches) == 1:
             self._fork(owner)
-        elif owner.conduct is Conduct.SHRINKS and owner.shown is None:
+        elif owner.conduct is Conduct.BEHIND and owner.shown is None:
             owner.shown = self._rng.randint(0, owner.newest.log.size)
         # Nodes are shown the other history, or the old state, one after the other.
         waiting = [link for link in self._links_to(name) if not self._shown_all(owner, link)]
@@ -175,18 +129,11 @@ class Simulation:
     def _fork(self, owner: Owner) -> None:
         first = owner.newest
         owner.split_at = self._rng.randint(0, first.log.size)
-        log = first.log.fork(owner.split_at)
-        ids = {leaf.hex() for leaf in log.nodes(NodeAddress(0, i) for i in range(log.size))}
-        branch = Branch(
-            log,
-            valid={entry_id: None for entry_id in first.valid if entry_id in ids},
-            signals=[entry_id for entry_id in first.signals if entry_id in ids],
-            withheld={i: body for i, body in first.withheld.items() if i < owner.split_at},
-        )
+        branch = first.fork(owner.split_at)
         owner.branches.append(branch)
-        grown = first.log.size + self._rng.randint(0, 2)
-        while log.size < max(grown, owner.split_at + 1):
-            self._append_signal(branch)
+        grown = first.log.size + self._rng.randint(-2, 2)
+        while branch.log.size < max(grown, owner.split_at + 1):
+            self._growth.append_signal(branch)
 
     def _shown_all(self, owner: Owner, link: Link) -> bool:
         if owner.conduct is Conduct.FORKS:
@@ -195,19 +142,15 @@ class Simulation:
 
     def _turn(self, owner: Owner, link: Link) -> None:
         """Show a node the other face from now on, and work out what it must make of it."""
-        state = link.replica.state
-        stored = max(_size(state.checkpoint), _size(state.target))
-        known = link.replica.follower.known_size
-        if owner.conduct is Conduct.FORKS:
-            link.view.branch, limit = owner.newest, owner.split_at
-        else:
-            assert owner.shown is not None
-            link.view.upto = limit = owner.shown
-        link.pushed.clear()
-        # A checkpoint that waits behind the target is not stored: a crash may lose it.
-        link.must_convict = link.must_convict or stored > limit
-        link.may_convict = link.may_convict or known > limit
         self.met[f"turned {owner.conduct.name}"] += 1
+        if owner.conduct is Conduct.BEHIND:
+            link.view.upto = owner.shown
+            return
+        state = link.replica.state
+        link.view.branch = owner.newest
+        # A checkpoint that waits behind the target is not stored: a crash may lose it.
+        stored = max(_size(state.checkpoint), _size(state.target))
+        link.must_convict = link.must_convict or stored > owner.split_at
 
     # --- actions of nodes and the network
 
@@ -226,11 +169,33 @@ class Simulation:
         if self._rng.random() < 0.8:
             del link.pushed[place]
         try:
-            if _size(note) < link.replica.follower.known_size:
-                self.met["overtaken"] += 1
-            link.replica.offer(note, pushed=True)
+            self._offer(link, note)
         except SuspendedLogError:
             self.met["suspended"] += 1
+
+    def _offer(self, link: Link, note: bytes) -> None:
+        """Offer a checkpoint to a node, which must notice if it is not of the history it holds."""
+        covered, known = _size(link.replica.state.checkpoint), link.replica.follower.known_size
+        try:
+            link.replica.offer(note)
+        except RefusedCheckpointError:
+            self.met["checkpoint refused"] += 1
+            return
+        self.met["overtaken"] += _size(note) < known
+        if 0 < _size(note) <= covered:
+            held = link.replica.rows.nodes([NodeAddress(0, i) for i in range(_size(note))])
+            if not self._is_of(note, held, self._owners[link.replica.name]):
+                self._fail(f"{link.node} was shown another history and saw nothing")
+
+    def _is_of(self, note: bytes, held: list[bytes], owner: Owner) -> bool:
+        """Whether a true checkpoint is one of a history that begins with these leaves."""
+        size = len(held)
+        return any(
+            branch.log.size >= size
+            and branch.log.checkpoint(size) == note
+            and branch.log.nodes(NodeAddress(0, i) for i in range(size)) == held
+            for branch in owner.branches
+        )
 
     def _pull(self) -> None:
         link = self._rng.choice(self._links)
@@ -240,13 +205,11 @@ class Simulation:
     def _pull_from(self, link: Link, steps: int, *, crash: bool = False) -> None:
         replica = link.replica
         try:
-            replica.offer(link.source.checkpoint())
+            self._offer(link, link.source.checkpoint())
             for _ in range(steps):
                 if not replica.step(link.source, TODAY, crash=crash):
                     break
                 self.met["crashed" if crash else "stored"] += 1
-        except RefusedCheckpointError:
-            self.met["checkpoint refused"] += 1
         except (SegmentMismatchError, AnswerLostError) as error:
             self.met[type(error).__name__] += 1
             replica.diagnose(link.source)
@@ -267,14 +230,19 @@ class Simulation:
         self._rng.choice(self._links).replica.restart()
 
     def _calm(self) -> None:
-        """The second phase: faults stop, bodies come back, everybody shows its last face."""
+        """The second phase: faults stop, bodies come back, mirrors catch up, and everybody is shown
+        the newest history, which has outgrown all others."""
         for name, owner in self._owners.items():
             for branch in owner.branches:
                 for index, answer in branch.withheld.items():
                     branch.log.answers[index] = answer
+            largest = max(link.replica.follower.known_size for link in self._links_to(name))
+            while len(owner.branches) > 1 and owner.newest.log.size <= largest:
+                self._growth.append_signal(owner.newest)
             for link in self._links_to(name):
-                if not self._shown_all(owner, link):
+                if owner.conduct is Conduct.FORKS and not self._shown_all(owner, link):
                     self._turn(owner, link)
+                link.view.upto = None
         for link in self._links:
             self.met.update({f"fault {fault}": n for fault, n in link.source.met.items()})
             link.source.faults = Faults()
@@ -288,19 +256,28 @@ class Simulation:
     def _check_safety(self) -> None:
         for link in self._links:
             owner = self._owners[link.replica.name]
-            evidence = link.replica.state.evidence
-            if evidence is not None and not link.may_convict:
-                self._fail(f"{link.node} suspended {link.replica.name} for nothing")
+            self._check_evidence(link, owner)
             rows = link.replica.rows
             notes = [rows[index].note for index in range(link.replica.state.size)]
             if len(rows) != len(notes) or not any(
                 notes == branch.log.notes[: len(notes)] for branch in owner.branches
             ):
                 self._fail(f"{link.node} holds a history of {link.replica.name} that never was")
-            known = [branch.valid for branch in owner.branches]
+            known = [branch.valid.keys() | branch.erased for branch in owner.branches]
             for entry_id in link.replica.accepted():
-                if not any(entry_id in valid for valid in known):
+                if not any(entry_id in true for true in known):
                     self._fail(f"{link.node} accepted what {link.replica.name} did not publish")
+
+    def _check_evidence(self, link: Link, owner: Owner) -> None:
+        evidence = link.replica.state.evidence
+        if evidence is None:
+            return
+        if len(owner.branches) == 1:
+            self._fail(f"{link.node} suspended {link.replica.name} for nothing")
+        try:
+            verify_evidence(self._world.mesh, evidence)
+        except MeshError as error:
+            self._fail(f"{link.node} suspended {link.replica.name} for nothing: {error}")
 
     def _check_end(self) -> None:
         self._check_safety()
@@ -310,23 +287,26 @@ class Simulation:
             evidence = replica.state.evidence
             if evidence is not None:
                 self.met[f"evidence {evidence.kind.value}"] += 1
-                if evidence.kind is not EvidenceKind.SHRINK:
-                    verify_evidence(self._world.mesh, evidence)
                 continue
             if link.must_convict:
                 self._fail(f"{link.node} was shown two faces of {replica.name} and saw nothing")
-            branch = link.view.branch
-            size = link.view.size
+            branch, size = link.view.branch, link.view.size
             if replica.state.size != size:
                 self._fail(f"{link.node} stopped at {replica.state.size} of {size}")
-            if replica.accepted() != self._due(branch, size):
+            if self._counting(branch, replica.accepted()) != self._due(branch, size):
                 self._fail(f"{link.node} did not accept exactly what {replica.name} published")
+            if not replica.live().isdisjoint(branch.retracted):
+                self._fail(f"{link.node} counts what {replica.name} withdrew")
 
     def _due(self, branch: Branch, size: int) -> list[str]:
         """Ids that must be accepted of the first `size` entries, each at its first place."""
         leaves = branch.log.nodes(NodeAddress(0, index) for index in range(size))
         ids = dict.fromkeys(leaf.hex() for leaf in leaves)
-        return [entry_id for entry_id in ids if entry_id in branch.valid]
+        return self._counting(branch, [entry_id for entry_id in ids if entry_id in branch.valid])
+
+    def _counting(self, branch: Branch, ids: list[str]) -> list[str]:
+        """Without signals that were retracted or erased: who has their bodies depends on luck."""
+        return [i for i in ids if i not in branch.retracted and i not in branch.erased]
 
     def _links_to(self, name: str) -> list[Link]:
         return [link for link in self._links if link.replica.name == name]
@@ -350,28 +330,3 @@ _OUTCOMES = list(Outcome)
 
 def _size(checkpoint: bytes | None) -> int:
     return 0 if checkpoint is None else int(checkpoint.split(b"\n")[1])
-
-
-def _pool(world: TestMesh, name: str) -> SignalPool:
-    return SignalPool(world.mesh, name, size=4)
-
-
-def _lies(world: TestMesh, name: str) -> list[MadeSignal]:
-    pool, rng = _pool(world, name), seeded("lies", name)
-    return [falsify(world.mesh, pool[i], lie, rng) for i, lie in enumerate(Lie)]
-
-
-@cache
-def _promotions(world: TestMesh) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """True promotions, and false ones: each has the tokens of another."""
-    rng = seeded("promotions", world.mesh.mesh_id)
-    signals = [rng.randbytes(32).hex() for _ in range(3)]
-    true = tuple(
-        make_promotion(world, [rng.randbytes(32) for _ in range(count)], signals)
-        for count in (1, 1, 2, 2)
-    )
-    values = [strictjson.loads(body) for body in true]
-    for one, other in zip(values[::2], values[1::2], strict=True):
-        for left, right in zip(one["windows"], other["windows"], strict=True):
-            left["token"], right["token"] = right["token"], left["token"]
-    return true, tuple(strictjson.dumps(value) for value in values)

@@ -45,19 +45,24 @@ class AnswerLostError(Exception):
 
 @dataclass(frozen=True)
 class Faults:
-    """How often an answer is lost or altered, each as a probability."""
+    """How often an answer is lost or altered, each as a probability.
+
+    `stale` is how often an old checkpoint is given instead of the newest, `erased` how often it is
+    said of a body that it was erased.
+    """
 
     lost: float = 0.0
     truncated: float = 0.0
     reordered: float = 0.0
     corrupted: float = 0.0
+    stale: float = 0.0
+    erased: float = 0.0
 
 
 class FaultySource:
-    """Answers from a source, some of them lost, cut short, out of order or with a bit flipped.
+    """Answers from a source as a mirror might: some lost, cut short, out of order, old, or false.
 
-    Answers belong to their requests, as in HTTP: a checkpoint that is asked for is never an older
-    one than the source had when it was asked. `met` counts the faults that did happen.
+    `met` counts the faults that did happen.
     """
 
     def __init__(self, source: LogSource, rng: Random, faults: Faults) -> None:
@@ -65,14 +70,20 @@ class FaultySource:
         self.faults = faults
         self.met: Counter[str] = Counter()
         self._rng = rng
+        self._past: list[bytes] = []
 
     def checkpoint(self) -> bytes:
         """The newest signed checkpoint, unless a fault strikes.
 
         :raises AnswerLostError: the answer was lost.
         """
-        note = bytearray(self.source.checkpoint())
+        newest = self.source.checkpoint()
+        if newest not in self._past:
+            self._past.append(newest)
         self._lose()
+        note = bytearray(newest)
+        if len(self._past) > 1 and self._strikes("stale"):
+            note = bytearray(self._rng.choice(self._past))
         if self._strikes("corrupted"):
             note[self._rng.randrange(len(note))] ^= 1 << self._rng.randrange(8)
         return bytes(note)
@@ -88,17 +99,15 @@ class FaultySource:
         ]
 
     def bodies(self, start: int, end: int) -> list[BodyAnswer]:
-        """The body answers, unless a fault strikes. No fault says of a body that it was erased:
-        that is the owner's word, and is believed.
+        """The body answers, unless a fault strikes.
 
         :raises AnswerLostError: the answer was lost.
         """
-        told = self.source.bodies(start, end)
         return [
-            self._spoil(answer) if self._strikes_one(end - start) else answer
+            ERASED if self._strikes("erased", 1 / max(1, end - start)) else answer
             for answer in (
-                MISSING if answer == ERASED != truth else answer
-                for answer, truth in zip(self._shuffle(told), told, strict=False)
+                self._spoil(answer) if self._strikes_one(end - start) else answer
+                for answer in self._shuffle(self.source.bodies(start, end))
             )
         ]
 

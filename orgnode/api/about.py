@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from orgnode.api.models import (
+from orgnode.api.node_models import (
+    AlertAnswer,
+    AlertsAnswer,
     ConstraintsAnswer,
     HealthAnswer,
     PeerAnswer,
@@ -62,6 +64,17 @@ class AboutRoutes:
                 summary="Show how this node stands with every other member",
                 tag="mesh",
                 answers={200: PeersAnswer},
+            ),
+            Route(
+                "GET",
+                "/v1/alerts",
+                self.alerts,
+                name="listAlerts",
+                summary="List what a person should know now",
+                description="Conditions that hold at this moment, such as a peer that lacks "
+                "entries for long. One that is over is not listed any more.",
+                tag="node",
+                answers={200: AlertsAnswer},
             ),
             Route(
                 "GET",
@@ -139,8 +152,11 @@ class AboutRoutes:
                 software=version("signal-mesh"),
                 ready=readiness.ready,
                 reasons=list(readiness.reasons),
+                recovering=readiness.recovering,
                 started=node.started,
                 log_size=node.store.state(node.name).size,
+                certified_size=node.store.certified_size(node.name),
+                alerts=len(node.alerts.current()),
                 entries=self._entries(),
                 last_event=node.store.last_seq(),
                 subscribers=node.feed.subscribers,
@@ -161,6 +177,12 @@ class AboutRoutes:
                     for status in self._node.peers()
                 ]
             )
+        )
+
+    async def alerts(self, _request: web.Request) -> web.Response:
+        """List the alerts that stand."""
+        return answer(
+            AlertsAnswer(alerts=[AlertAnswer.of(one) for one in self._node.alerts.current()])
         )
 
     async def constraints(self, _request: web.Request) -> web.Response:
@@ -191,7 +213,11 @@ class AboutRoutes:
         """Tell whether the node can serve: 503 with the reasons if not."""
         readiness = self._node.readiness()
         return answer(
-            ReadyAnswer(ready=readiness.ready, reasons=list(readiness.reasons)),
+            ReadyAnswer(
+                ready=readiness.ready,
+                reasons=list(readiness.reasons),
+                recovering=readiness.recovering,
+            ),
             200 if readiness.ready else 503,
         )
 

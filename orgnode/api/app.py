@@ -10,6 +10,7 @@ from aiohttp import web
 
 from orgnode.api import openapi
 from orgnode.api.about import AboutRoutes
+from orgnode.api.breaker import BreakerRoutes
 from orgnode.api.checks import CheckRoutes
 from orgnode.api.committee import CommitteeRoutes
 from orgnode.api.gateways import GatewayRoutes
@@ -63,6 +64,7 @@ def routes_of(node: NodeServices, options: ApiOptions) -> list[Route]:
     table += IncidentRoutes(node).routes()
     table += SignalRoutes(node, options.feed).routes()
     table += CheckRoutes(node).routes()
+    table += BreakerRoutes(node).routes()
     table += GatewayRoutes(node).routes()
     table += CommitteeRoutes(node).routes()
     table += AboutRoutes(node, describe, metrics_open=options.metrics_open).routes()

@@ -90,14 +90,21 @@ class Caller:
         given = {key: str(value) for key, value in (query or {}).items() if value is not None}
         return await self._request("GET", path, model, params=given, also=also)
 
-    async def post(self, path: str, body: bytes, model: type[AnswerT]) -> AnswerT:
-        """Send encoded JSON. Raises RequestTooLongError."""
+    async def post(
+        self,
+        path: str,
+        body: bytes,
+        model: type[AnswerT],
+        query: Mapping[str, object] | None = None,
+    ) -> AnswerT:
+        """Send encoded JSON, with query parameters. Raises RequestTooLongError."""
         if len(body) > MAX_REQUEST_BYTES:
             raise RequestTooLongError(
                 f"the request is {len(body)} bytes long; a node takes {MAX_REQUEST_BYTES}",
                 hint="shorten the text",
             )
-        return await self._request("POST", path, model, data=body)
+        given = {key: str(value) for key, value in (query or {}).items()}
+        return await self._request("POST", path, model, params=given, data=body)
 
     async def _request(
         self,

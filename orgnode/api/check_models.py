@@ -79,6 +79,9 @@ class TokenAnswer(Answer):
     shadowed: int = Field(description="How many more there will be when the shadow period ends")
     sufficient: bool = Field(description="Known from enough of them, or from a trusted issuer")
     confirmed: bool = Field(description="A person confirmed one of the signals that count")
+    held: bool = Field(
+        default=False, description="The breaker keeps it from blocking here; see `/v1/breaker`"
+    )
     sources: list[SourceAnswer]
 
     @classmethod
@@ -91,6 +94,7 @@ class TokenAnswer(Answer):
             shadowed=token.shadowed,
             sufficient=token.sufficient,
             confirmed=token.confirmed,
+            held=token.held,
             sources=[SourceAnswer.of(source) for source in token.sources],
         )
 
@@ -110,6 +114,11 @@ class CheckAnswer(Answer):
     windows: int = Field(description="How many parts of the text were looked up")
     tokens: list[TokenAnswer] = Field(description="Those that the mesh knows")
     notes: list[str] = Field(description="What else to know about this answer")
+    check: str | None = Field(
+        default=None,
+        description="If a block was found: the id to judge it by, at `/v1/checks/{id}/judgement`; "
+        "texts that are alike have the same",
+    )
 
     @classmethod
     def of(cls, checked: Checked, *notes: str) -> CheckAnswer:
@@ -127,6 +136,7 @@ class CheckAnswer(Answer):
             windows=checked.windows,
             tokens=[TokenAnswer.of(token) for token in checked.tokens],
             notes=[*checked.notes, *notes],
+            check=checked.check,
         )
 
 

@@ -11,14 +11,19 @@ from typing import ClassVar, Final
 
 from pydantic import ValidationError
 
+from mesh.breaker import PersonDecidedError, ShadowFullError
 from mesh.errors import MeshError
 from mesh.strictjson import JSONSizeError, StrictJSONError
 from orgnode.api.models import ErrorAnswer, Problem
+from orgnode.checking import TokenNotInShadowError, UnknownCheckError
+from orgnode.derived import ParentError, UnknownParentError
 from orgnode.errors import OrgnodeError
 from orgnode.evaluating.errors import CommitteeUnreachableError, EvaluationBudgetError
+from orgnode.federation.errors import ForkedSelfError, OwnQuotaError, RecoveringError
 from orgnode.feed import TooManySubscribersError
 from orgnode.ownlog import LogClosedError
 from orgnode.publisher import (
+    CooldownError,
     NotLiveError,
     NotYourSignalError,
     OwnSightingError,
@@ -128,7 +133,18 @@ _STATUS: Final[Sequence[tuple[type[Exception], int]]] = (
     (NotYourSignalError, 403),
     (OwnSightingError, 403),
     (NotLiveError, 409),
+    (CooldownError, 409),
+    (UnknownParentError, 404),
+    (ParentError, 409),
+    (UnknownCheckError, 404),
+    (TokenNotInShadowError, 404),
+    (PersonDecidedError, 409),
+    (ShadowFullError, 409),
     (LogClosedError, 503),
+    # Nothing may be signed now: see the hint, and try again.
+    (RecoveringError, 503),
+    (ForkedSelfError, 503),
+    (OwnQuotaError, 429),
     (TooManySubscribersError, 503),
     (WorkerDiedError, 503),
     (CommitteeUnreachableError, 503),
@@ -148,6 +164,10 @@ _HINTS: Final[dict[str, str]] = {
     "UnknownCategoryError": "use one of these hazard codes",
     "TechniqueFormatError": "the MITRE ATLAS matrix lists them; AML.T0054 is a jailbreak",
     "UnknownBarrierError": "leave `barrier` out, or use one of these",
+    "DampenedAwayError": "nothing was published; who met the attack reports it without "
+    "`derived_from`",
+    "PersonDecidedError": "a person can change it: `orgnode breaker judge`",
+    "ShadowFullError": "`orgnode breaker` lists them; `orgnode breaker lift` has one block again",
     "EmptyTextError": "give the prompt that was met",
     "DuplicateKeyError": "send each key once",
     "JSONNumberError": "send integers without fraction or exponent, up to 2^53 - 1",

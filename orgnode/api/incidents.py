@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from aiohttp import web
 
@@ -13,15 +14,19 @@ from orgnode.api.models import (
     BatchRequest,
     BatchResult,
     IncidentAnswer,
+    IncidentQuery,
     IncidentRequest,
     RetractAnswer,
     RetractRequest,
 )
-from orgnode.api.routing import Route, answer, body_of
+from orgnode.api.routing import Route, answer, body_of, query_of
 from orgnode.api.services import NodeServices
 from orgnode.errors import OrgnodeError
 from orgnode.incidents import IncidentInput
 from proofs.errors import ProofsError
+
+CERTIFIED_SECONDS: Final = 10.0
+"""How long a request that waits for certification may take longer, at most."""
 
 
 class IncidentRoutes:
@@ -40,12 +45,14 @@ class IncidentRoutes:
                 self.report,
                 name="reportIncident",
                 summary="Publish an incident as a signal",
-                description="Answers when the signal is durable in this organization's log. The "
+                description="Answers when the signal is durable in this organization's log; with "
+                "`wait=certified` when a quorum of members holds it too, or after ten seconds. The "
                 "text and the scores stay in the vault.",
                 tag="incidents",
+                query=IncidentQuery,
                 body=IncidentRequest,
                 answers={201: IncidentAnswer, 200: IncidentAnswer},
-                errors=(429, 503),
+                errors=(409, 429, 503),
             ),
             Route(
                 "POST",
@@ -56,6 +63,7 @@ class IncidentRoutes:
                 description="A malformed request is refused whole. Otherwise each incident has its "
                 "own result, in order; one that can't be published does not stop the others.",
                 tag="incidents",
+                query=IncidentQuery,
                 body=BatchRequest,
                 answers={200: BatchAnswer},
                 errors=(429, 503),
@@ -78,13 +86,23 @@ class IncidentRoutes:
 
     async def report(self, request: web.Request) -> web.Response:
         """Publish one incident: 201, or 200 when its reference was published before."""
+        asked = query_of(request, IncidentQuery)
         published = await self._publish(await body_of(request, IncidentRequest))
+        if asked.wait is not None:
+            (published,) = await self._certified([published])
         return answer(published, 200 if published.duplicate else 201)
 
     async def report_batch(self, request: web.Request) -> web.Response:
         """Publish many incidents; each has its own result."""
+        asked = query_of(request, IncidentQuery)
         batch = await body_of(request, BatchRequest)
         results = await asyncio.gather(*(self._result(one) for one in batch.incidents))
+        if asked.wait is not None:
+            held = iter(await self._certified([one.published for one in results if one.published]))
+            results = [
+                one.model_copy(update={"published": next(held)}) if one.published else one
+                for one in results
+            ]
         return answer(BatchAnswer(results=results))
 
     async def retract(self, request: web.Request) -> web.Response:
@@ -100,6 +118,19 @@ class IncidentRoutes:
                 size=placed.checkpoint_size,
             )
         )
+
+    async def _certified(self, published: list[IncidentAnswer]) -> list[IncidentAnswer]:
+        """Wait until a quorum has cosigned all of these, at most so long; says which it has.
+
+        The feed wakes whoever waits whenever something became certified.
+        """
+        store, feed, name = self._node.store, self._node.feed, self._node.name
+        last = max((one.index for one in published), default=-1)
+        clock = asyncio.get_running_loop().time
+        end = clock() + CERTIFIED_SECONDS
+        while (size := store.certified_size(name)) <= last and not feed.closed and clock() < end:
+            await feed.wait(end - clock())
+        return [one.model_copy(update={"certified": one.index < size}) for one in published]
 
     async def _result(self, incident: IncidentRequest) -> BatchResult:
         try:
@@ -123,6 +154,7 @@ class IncidentRoutes:
                 band=incident.band,
                 barrier=incident.barrier,
                 reference=incident.reference,
+                derived_from=incident.derived_from,
             )
         )
         return IncidentAnswer.model_validate(
@@ -131,7 +163,9 @@ class IncidentRoutes:
                 "signal": published.entry_id,
                 "index": published.index,
                 "band": published.band,
+                "confidence": published.confidence,
                 "duplicate": published.duplicate,
                 "size": published.checkpoint_size,
+                "certified": published.index < self._node.store.certified_size(self._node.name),
             }
         )

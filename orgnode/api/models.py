@@ -7,12 +7,11 @@ Errors of validation never repeat a value, and a request's `repr` hides the prom
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from mesh.taxonomy import BARRIERS, CATEGORIES, RETRACTION_REASONS
-from orgnode.api.services import PeerStatus
 from orgnode.store import EventType
 
 MAX_TEXT = 200_000
@@ -36,6 +35,12 @@ def _whole(value: object) -> object:
     return value
 
 
+def _flag(value: object) -> object:
+    # The spellings of a query; anything else is left to the type, which refuses it.
+    return {"1": True, "true": True, "0": False, "false": False}.get(str(value).lower(), value)
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
 Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**53 - 1)]
 
 
@@ -116,12 +121,28 @@ class IncidentRequest(Request):
         max_length=200,
         description="Your own id of the incident: reporting it again then publishes nothing new",
     )
+    derived_from: Hash | None = Field(
+        default=None,
+        description="Id of the signal that you warn because of, if you have not met the attack "
+        "yourself. It must be live and certified; `confidence` is lowered to what it allows (80 % "
+        "of its own), and nothing is published if that is too low. Such a signal is never a source",
+    )
 
 
 class BatchRequest(Request):
     """Incidents to publish together. A malformed request is refused whole and publishes nothing."""
 
     incidents: list[IncidentRequest] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class IncidentQuery(Request):
+    """What to wait for before the answer."""
+
+    wait: Literal["certified"] | None = Field(
+        default=None,
+        description="Answer when a quorum of members holds it durably, or after ten seconds: "
+        "`certified` says which",
+    )
 
 
 class IncidentAnswer(Answer):
@@ -131,8 +152,16 @@ class IncidentAnswer(Answer):
     signal: Hash = Field(description="Id of the signal in the mesh")
     index: int = Field(description="Its place in this organization's log")
     band: BandName
+    confidence: int | None = Field(
+        default=None, description="Percent, as published; null if it is erased by now"
+    )
     duplicate: bool = Field(description="True if this reference was published before")
     size: int = Field(description="Size of the signed tree that covers the signal")
+    certified: bool = Field(
+        default=False,
+        description="Whether a quorum of members holds it durably; until then it is provisional, "
+        "and counts nowhere",
+    )
 
 
 class BatchResult(Answer):
@@ -168,13 +197,44 @@ class SignalAnswer(Answer):
     category: str
     technique: str | None = None
     confidence: int | None = None
+    claimed_confidence: int | None = Field(
+        default=None,
+        description="What the issuer of a derived signal claims, where its parent allows less: "
+        "then `confidence` is what the parent allows",
+    )
     tokens: list[Hash]
     direct: bool | None = None
     derived_from: Hash | None = None
     barrier: str | None = None
     status: StatusName
+    certified: bool = Field(
+        default=False,
+        description="Whether a quorum of members holds it durably; before that it is provisional, "
+        "and counts nowhere",
+    )
+    suspended: bool = Field(
+        default=False, description="Its issuer has been proven to show two histories; not counted"
+    )
     own: bool
     received: float = Field(description="When this node stored it, Unix seconds")
+
+
+class CertificateAnswer(Answer):
+    """Who cosigned the checkpoint that covers a signal."""
+
+    size: int = Field(description="Entries that the cosigned checkpoint covers")
+    time: int = Field(description="Lower median of the cosignatures' times, Unix seconds")
+    cosigners: list[str] = Field(description="Members that hold it durably, sorted")
+    quorum: int = Field(description="How many had to")
+
+
+class ReceiptAnswer(Answer):
+    """A member's signed word that a retraction reached it."""
+
+    member: str
+    erased: bool = Field(description="Whether it had erased the signal's content then")
+    day: str = Field(description="YYYY-MM-DD, as the member dated it")
+    at: float = Field(description="When this node stored it, Unix seconds")
 
 
 class SharingAnswer(Answer):
@@ -201,6 +261,16 @@ class SignalDetailAnswer(SignalAnswer):
     promoted: int = Field(
         default=0, description="How many of its tokens are promoted: matched without the committee"
     )
+    certificate: CertificateAnswer | None = Field(
+        default=None, description="Who cosigned it; null while it is provisional"
+    )
+    receipts: list[ReceiptAnswer] = Field(
+        default_factory=list,
+        description="Of an own signal that was retracted: who said that they have erased it",
+    )
+    unreceipted: list[str] = Field(
+        default_factory=list, description="Members that have not said so yet, sorted"
+    )
 
 
 class SignalsAnswer(Answer):
@@ -219,6 +289,12 @@ class SignalsQuery(Request):
     category: str | None = Field(default=None, description="Only this hazard code")
     issuer: str | None = Field(default=None, description="Only this member's")
     status: StatusName | None = Field(default=None, description="Only with this status")
+    provisional: Flag = Field(
+        default=False, description="Those too that no quorum has cosigned yet: they count nowhere"
+    )
+    suspended: Flag = Field(
+        default=False, description="Those too whose issuer has been proven to show two histories"
+    )
     limit: Annotated[Whole, Field(ge=1, le=MAX_PAGE)] = Field(default=50, description="Page size")
     cursor: Whole | None = Field(default=None, description="`next` of the page before")
 
@@ -235,6 +311,9 @@ class ProofAnswer(Answer):
     body: str = Field(description="The body, base64")
     checkpoint: str = Field(description="The issuer's signed checkpoint, base64")
     inclusion: list[Hash] = Field(description="RFC 6962 inclusion proof, hex, leaf to root")
+    certified: bool = Field(
+        default=False, description="Whether the checkpoint carries the cosignatures of a quorum"
+    )
 
 
 class RetractRequest(Request):
@@ -254,7 +333,7 @@ class RetractAnswer(Answer):
     size: int = Field(description="Size of the signed tree that covers the retraction")
 
 
-# --- the mesh
+# --- refusals
 
 
 class RefusalAnswer(Answer):
@@ -281,86 +360,6 @@ class RefusalsQuery(Request):
     limit: Annotated[Whole, Field(ge=1, le=MAX_PAGE)] = Field(default=50, description="How many")
 
 
-class PeerAnswer(Answer):
-    """How this node stands with one peer."""
-
-    name: str
-    control_group: str
-    up: bool = Field(description="Whether the last contact succeeded")
-    suspended: bool = Field(description="Proven to show two histories; not followed any more")
-    size: int = Field(description="Entries of the peer's log that are held here")
-    signed_size: int = Field(description="Size of the newest checkpoint seen")
-    lag: int = Field(description="`signed_size` less `size`")
-    last_contact: float | None = Field(default=None, description="Unix seconds")
-    error: str = Field(default="", description="Name of the last failure, empty while up")
-    entries: dict[str, int] = Field(description="Entries by outcome")
-
-    @classmethod
-    def of(cls, status: PeerStatus, control_group: str, entries: dict[str, int]) -> PeerAnswer:
-        """Make the answer from a peer's status and the store's counts."""
-        return cls(
-            name=status.name,
-            control_group=control_group,
-            up=status.up,
-            suspended=status.suspended,
-            size=status.size,
-            signed_size=status.signed_size,
-            lag=status.lag,
-            last_contact=status.last_contact,
-            error=status.error,
-            entries=entries,
-        )
-
-
-class PeersAnswer(Answer):
-    """Every other member, in the constraints' order."""
-
-    peers: list[PeerAnswer]
-
-
-class StatusAnswer(Answer):
-    """What this node is, holds and does."""
-
-    name: str
-    mesh: Hash
-    mesh_name: str
-    version: int = Field(description="Version of the constraints in force")
-    members: int
-    trial: bool = Field(description="Fewer than four members: for trying out, not for production")
-    software: str
-    ready: bool
-    reasons: list[str]
-    started: float = Field(description="Unix seconds")
-    log_size: int = Field(description="Entries in the own log")
-    entries: dict[str, dict[str, int]] = Field(description="Entries by log and outcome")
-    last_event: int = Field(description="Number of the newest feed event")
-    subscribers: int
-    prover: str = Field(description="Back end that makes severity proofs")
-    verifier: str = Field(description="Back end that verifies them")
-
-
-class ConstraintsAnswer(Answer):
-    """The shared rules in force."""
-
-    mesh: Hash
-    digest: Hash
-    constraints: dict[str, Any]
-    genesis: str = Field(description="The note that all founders signed, base64")
-
-
-class HealthAnswer(Answer):
-    """The process runs and answers."""
-
-    status: Literal["ok"] = "ok"
-
-
-class ReadyAnswer(Answer):
-    """Whether the node can serve."""
-
-    ready: bool
-    reasons: list[str]
-
-
 # --- the feed
 
 
@@ -370,6 +369,10 @@ class FeedQuery(Request):
     min_band: BandName | None = Field(default=None, description="Only this band and above")
     category: tuple[str, ...] = Field(default=(), description="Only these hazard codes; repeatable")
     type: tuple[EventType, ...] = Field(default=(), description="Only these types; repeatable")
+    provisional: Flag = Field(
+        default=False,
+        description="Also `provisional` events: signals that no quorum has cosigned yet",
+    )
     after: Whole | None = Field(
         default=None,
         description="Start behind this event; 0 for all that are kept. `Last-Event-ID` wins. "
@@ -380,16 +383,21 @@ class FeedQuery(Request):
 class FeedItem(Answer):
     """One event of the feed: the JSON in its `data`.
 
-    `signal` comes with types `signal`, `retraction` (with `reason`) and `sighting` (`by` is the
-    member whose person gave the `verdict`); `issuer`, `index`, `id`, `error` and `reason` describe
-    a `refused` entry; `issuer`, `index`, `id` and `windows` a `promotion`; `issuer`, `kind` and
+    `signal` comes with types `signal` (it is certified, and counts from now on), `provisional` (no
+    quorum has cosigned it yet), `retraction` (with `reason`) and `sighting` (`by` is the member
+    whose person gave the `verdict`); `issuer`, `index`, `id`, `error` and `reason` describe a
+    `refused` entry; `issuer`, `index`, `id` and `windows` a `promotion`; `issuer`, `kind` and
     `reason` a log's proven fault (`evidence`) or a seat's wrong answer (`misconduct`).
-    The client also yields `gap`: events between `seq` and before could not be had.
+    The client also yields `gap`: events between `seq` and before could not be had; and, if it is
+    asked to, `cursor`: nothing more up to `seq`.
     """
 
     seq: int
     type: str
     at: float | None = Field(default=None, description="When this node stored it, Unix seconds")
+    certified: bool | None = Field(
+        default=None, description="Whether a quorum had cosigned what it is about when it happened"
+    )
     signal: SignalAnswer | None = None
     issuer: str | None = None
     index: int | None = None

@@ -26,9 +26,9 @@ _REASONS = {
     415: "Not JSON, or compressed",
     421: "A Host name that this node does not answer to",
     422: "The content does not hold",
-    429: "The day's evaluations are used up",
+    429: "The day's evaluations, or this organization's entries, are used up",
     500: "The node failed",
-    503: "Not now: starting, shutting down, or full",
+    503: "Not now: starting, recovering, shutting down, or full",
 }
 
 _DESCRIPTION = """\

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mesh.genesis import Mesh
+from orgnode.alerts import Alerts
 from orgnode.checking import Checker
 from orgnode.evaluating.status import CommitteeView
 from orgnode.feed import FeedHub
@@ -21,9 +22,14 @@ from orgnode.store import Store
 
 @dataclass(frozen=True)
 class Readiness:
-    """Why the node can't serve now; ready when there is no reason."""
+    """Why the node can't serve now; ready when there is no reason.
+
+    `recovering` is what it still waits for before it signs anything, empty when it signs. It is no
+    reason: checks are answered and signals read meanwhile, only reports are refused.
+    """
 
     reasons: tuple[str, ...] = ()
+    recovering: str = ""
 
     @property
     def ready(self) -> bool:
@@ -35,10 +41,14 @@ class Readiness:
 class PeerStatus:
     """How this node stands with one peer.
 
-    `size` is how many entries of the peer's log are held here, `signed_size` the size of the newest
-    checkpoint seen (so that the difference is the lag), `last_contact` Unix seconds of the last
-    exchange that succeeded, `error` the name of the last failure, empty while `up`. A `suspended`
-    peer has been proven to show two histories; nothing of its log is followed any more.
+    Of the peer's log: `size` is how many entries are held here, `signed_size` the size of the
+    newest checkpoint seen (so that the difference is the lag), `certified` how many entries a
+    quorum has cosigned. Of what the peer holds, as it says: `their_size` is how many entries of
+    this node's log (None before it said anything), `behind` how many entries of all logs it lacks
+    that are held here, `behind_since` Unix seconds since when it lacks any (None while it lacks
+    none). `last_contact` is Unix seconds of the last exchange that succeeded, `error` the name of
+    the last failure, empty while `up`. A `suspended` peer has been proven to show two histories;
+    nothing of its log is followed any more.
     """
 
     name: str
@@ -48,11 +58,25 @@ class PeerStatus:
     last_contact: float | None = None
     suspended: bool = False
     error: str = ""
+    certified: int = 0
+    their_size: int | None = None
+    behind: int = 0
+    behind_since: float | None = None
 
     @property
     def lag(self) -> int:
         """Entries that the peer has signed and this node does not hold yet."""
         return max(0, self.signed_size - self.size)
+
+
+def recovery_reason(answered: int, needed: int, waiting: Sequence[str]) -> str:
+    """What a node that asks others about its own past waits for.
+
+    `answered` of the `needed` members have told what they know; `waiting` names those that have
+    not, of whom not all may be needed.
+    """
+    said = f"asking members about this node's past ({answered} of {needed} answered"
+    return f"{said}; waiting for {', '.join(waiting)})" if waiting else f"{said})"
 
 
 class PublisherService(Protocol):
@@ -106,7 +130,7 @@ class NodeServices(Protocol):
 
     @property
     def feed(self) -> FeedHub:
-        """Where events come from."""
+        """Where events come from; it is notified when entries are certified too."""
         ...
 
     @property
@@ -115,12 +139,17 @@ class NodeServices(Protocol):
         ...
 
     @property
+    def alerts(self) -> Alerts:
+        """What a person should know now."""
+        ...
+
+    @property
     def started(self) -> float:
         """When the node started, in Unix seconds."""
         ...
 
     def readiness(self) -> Readiness:
-        """Whether the node can serve, and if not, why."""
+        """Whether the node can serve, and if not, why; and whether it signs."""
         ...
 
     def peers(self) -> Sequence[PeerStatus]:

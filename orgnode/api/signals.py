@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from typing import Any
 
 from aiohttp import web
 
+from mesh.certificate import open_certificate
+from mesh.days import format_day
+from mesh.receipt import open_receipt
 from mesh.wire import Present
 from orgnode.api import sse
 from orgnode.api.errors import ErasedError, InvalidLastEventIdError, NotCoveredError
 from orgnode.api.models import (
+    CertificateAnswer,
     FeedQuery,
     ProofAnswer,
+    ReceiptAnswer,
     RefusalAnswer,
     RefusalsAnswer,
     RefusalsQuery,
@@ -23,6 +29,7 @@ from orgnode.api.models import (
 )
 from orgnode.api.routing import Media, Route, answer, query_of
 from orgnode.api.services import NodeServices
+from orgnode.derived import shown_signal
 from orgnode.publisher import UnknownSignalError
 from orgnode.store import FeedFilter, SignalFilter, SignalRecord, SignalStatus
 from proofs.checkpoint import open_checkpoint
@@ -69,7 +76,8 @@ class SignalRoutes:
                 self.proof,
                 name="getSignalProof",
                 summary="Get everything needed to verify a signal elsewhere",
-                description="Signed entry, body, signed checkpoint and inclusion proof. The "
+                description="Signed entry, body, signed checkpoint (with the cosignatures of a "
+                "quorum, once there are that many) and inclusion proof. The "
                 "severity proof shows that committed scores follow the rubric and reach the band, "
                 "not that the issuer was honest about them.",
                 tag="signals",
@@ -93,10 +101,12 @@ class SignalRoutes:
                 self.feed,
                 name="followFeed",
                 summary="Follow events as they happen",
-                description="Server-sent events. `signal`, `retraction`, `refused` and `evidence` "
-                "carry an id and the JSON of `FeedItem`. The stream's own: `cursor` and `gap` "
-                "(with an id; after a gap, look at /v1/signals), `dropped` (too slow) and `bye` "
-                "(shutting down), both with `resume`. Reconnect with `Last-Event-ID`.",
+                description="Server-sent events. `signal` (certified by a quorum), "
+                "`provisional` (if asked for: not certified yet), `retraction`, `refused`, "
+                "`evidence`, `sighting`, `promotion` and `misconduct` carry an id and the JSON of "
+                "`FeedItem`. The stream's own: `cursor` and `gap` (with an id; after a gap, look "
+                "at /v1/signals), `dropped` (too slow) and `bye` (shutting down), both with "
+                "`resume`. Reconnect with `Last-Event-ID`.",
                 tag="feed",
                 query=FeedQuery,
                 headers={"Last-Event-ID": "Go on behind this event; wins over `after`"},
@@ -113,17 +123,20 @@ class SignalRoutes:
             category=asked.category,
             issuer=asked.issuer,
             status=None if asked.status is None else SignalStatus(asked.status),
+            provisional=asked.provisional,
+            suspended=asked.suspended,
         )
         # One more than asked for tells whether there is a next page.
         records = self._node.store.signals(wanted, asked.cursor, asked.limit + 1)
         page = records[: asked.limit]
         following = page[-1].cursor if len(records) > len(page) else None
-        return answer(SignalsAnswer(signals=[_signal(one) for one in page], next=following))
+        shown = [SignalAnswer.model_validate(self._shown(one)) for one in page]
+        return answer(SignalsAnswer(signals=shown, next=following))
 
     async def signal(self, request: web.Request) -> web.Response:
         """Show one signal, which others share tokens with it, and what people said of it."""
         record, store = self._find(request), self._node.store
-        shown = record.to_json()
+        shown = self._shown(record)
         tokens = shown["tokens"]
         said = [
             source
@@ -141,6 +154,8 @@ class SignalRoutes:
                     "confirmed_by": [name for one in said for name in one.confirmed_by],
                     "denied_by": [name for one in said for name in one.denied_by],
                     "promoted": len(store.promoted_tokens(tokens)),
+                    "certificate": self._certificate(record),
+                    **self._receipts(record),
                 }
             )
         )
@@ -155,7 +170,8 @@ class SignalRoutes:
                 f"the content of this signal was erased ({record.status})",
                 hint="only its digest is left; there is nothing to verify any more",
             )
-        note = store.checkpoint(issuer)
+        # One that is certified is proven with the cosignatures, if its checkpoint is the smaller.
+        note = store.certificate(issuer) if record.certified else store.checkpoint(issuer)
         checkpoint = None if note is None else open_checkpoint(note, mesh.log_key(issuer))
         if note is None or checkpoint is None or checkpoint.size <= index:
             raise NotCoveredError(
@@ -174,6 +190,7 @@ class SignalRoutes:
                 body=_base64(body.body),
                 checkpoint=_base64(note),
                 inclusion=[node.hex() for node in path],
+                certified=record.certified,
             )
         )
 
@@ -204,6 +221,7 @@ class SignalRoutes:
             min_band=self._level(asked.min_band),
             categories=frozenset(asked.category),
             types=frozenset(asked.type),
+            provisional=asked.provisional,
         )
         last = _last_event_id(request)
         return await sse.stream(
@@ -215,6 +233,38 @@ class SignalRoutes:
             self._node.metrics,
         )
 
+    def _certificate(self, record: SignalRecord) -> CertificateAnswer | None:
+        note = self._node.store.certificate(record.issuer) if record.certified else None
+        if note is None:
+            return None
+        mesh = self._node.mesh
+        certificate = open_certificate(mesh, record.issuer, note)
+        return CertificateAnswer(
+            size=certificate.size,
+            time=certificate.time,
+            cosigners=list(certificate.cosigners),
+            quorum=mesh.constraints.quorum,
+        )
+
+    def _receipts(self, record: SignalRecord) -> dict[str, list[ReceiptAnswer] | list[str]]:
+        """Who told of having erased an own signal that was withdrawn, and who has not yet."""
+        if not record.own or record.status is not SignalStatus.RETRACTED:
+            return {}
+        mesh, found = self._node.mesh, []
+        for stored in self._node.store.receipts(record.id):
+            receipt = open_receipt(mesh, stored.note)
+            found.append(
+                ReceiptAnswer(
+                    member=receipt.member,
+                    erased=receipt.erased,
+                    day=format_day(receipt.day),
+                    at=stored.at,
+                )
+            )
+        heard = {one.member for one in found}
+        silent = [card.name for card in mesh.peers_of(record.issuer) if card.name not in heard]
+        return {"receipts": found, "unreceipted": sorted(silent)}
+
     def _find(self, request: web.Request) -> SignalRecord:
         record = self._node.store.signal(request.match_info["id"])
         if record is None:
@@ -223,6 +273,9 @@ class SignalRoutes:
                 hint="GET /v1/signals lists them; one that was refused is in /v1/refusals",
             )
         return record
+
+    def _shown(self, record: SignalRecord) -> dict[str, Any]:
+        return shown_signal(self._node.mesh.constraints, self._node.store, record)
 
     def _level(self, band: str | None) -> int | None:
         return None if band is None else self._node.mesh.constraints.band(band).level
@@ -238,10 +291,6 @@ def _last_event_id(request: web.Request) -> int | None:
             hint="send back the last id exactly as it came, or leave the header out",
         )
     return int(given)
-
-
-def _signal(record: SignalRecord) -> SignalAnswer:
-    return SignalAnswer.model_validate(record.to_json())
 
 
 def _base64(data: bytes) -> str:

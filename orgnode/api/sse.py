@@ -2,8 +2,9 @@
 
 Besides the store's events a stream has a few of its own, which carry where to go on:
 
-- `cursor` (with an id): nothing more to send up to here; sent at the start, and instead of silence
-  when a filter passes nothing for a while, so that resuming never means scanning it all again;
+- `cursor` (with an id): nothing more to send up to here; sent at the start, when the past has been
+  sent, and instead of silence when a filter passes nothing for a while, so that resuming never
+  means scanning it all again;
 - `gap` (with an id): what lay between the subscriber's cursor and this id can't be had any more;
 - `dropped`: the subscriber did not take what was sent; reconnect behind `resume`;
 - `bye`: the node is shutting down; reconnect behind `resume` when it is back.
@@ -129,7 +130,7 @@ class _Connection:
     async def run(self) -> None:
         hub, subscription = self._hub, self._subscription
         await self._write(f"retry: {RETRY_MILLISECONDS}\n".encode() + self._opening())
-        quiet_since = time.monotonic()
+        quiet_since, told = time.monotonic(), not subscription.behind
         while not hub.closed:
             batch = subscription.read()
             if batch is not None:
@@ -139,6 +140,11 @@ class _Connection:
                     self._metrics.feed_deliveries.inc(batch.count)
                     quiet_since = time.monotonic()
                     await asyncio.sleep(0)  # a long replay must not starve the others
+                continue
+            if not told:
+                # Who asked for the past knows now that it is over, whatever the filter kept back.
+                told = True
+                await self._write(self._heartbeat())
                 continue
             if self._transport is None or self._transport.is_closing():
                 return

@@ -4,12 +4,16 @@ The mesh's rules say what a text is (`mesh.matching`); the operator's policy say
 to. `Checker` brings the two together, for the local API and the gateways behind it.
 """
 
+from orgnode.checking.breaker import BreakerStatus, CheckBreaker, JudgedCheck
 from orgnode.checking.checker import Checker
 from orgnode.checking.errors import (
+    BreakerDamagedError,
     PolicyError,
     PolicySyntaxError,
     PolicyTextError,
     PolicyValueError,
+    TokenNotInShadowError,
+    UnknownCheckError,
     UnknownPolicyKeyError,
 )
 from orgnode.checking.policy import Policy, PolicySettings, Rules
@@ -17,9 +21,13 @@ from orgnode.checking.policyfile import PolicyFile
 from orgnode.checking.question import CheckAnswer, CheckQuestion, Verdict
 
 __all__ = [
+    "BreakerDamagedError",
+    "BreakerStatus",
     "CheckAnswer",
+    "CheckBreaker",
     "CheckQuestion",
     "Checker",
+    "JudgedCheck",
     "Policy",
     "PolicyError",
     "PolicyFile",
@@ -28,6 +36,8 @@ __all__ = [
     "PolicyTextError",
     "PolicyValueError",
     "Rules",
+    "TokenNotInShadowError",
+    "UnknownCheckError",
     "UnknownPolicyKeyError",
     "Verdict",
 ]

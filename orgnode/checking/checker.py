@@ -6,7 +6,9 @@
          → the mesh's rules → the operator's rules → an answer
 
 The kill switch comes before everything. In monitor mode nothing that is found changes the answer.
-When the mesh can't verify, the route's fail mode decides, and the reason says why.
+When the mesh can't verify, the route's fail mode decides, and the reason says why. What was found
+to be a block can be judged afterwards: the breaker keeps its tokens and digests, and holds back
+tokens that turn out to block benign texts.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from mesh.genesis import Mesh
 from mesh.matching import Finding, Judgement, KnownToken, Matched, judge
 from mesh.normalize import normalize
 from mesh.routing import Tier, sampled, tier_for
+from orgnode.checking.breaker import CheckBreaker
 from orgnode.checking.errors import UnverifiedError
 from orgnode.checking.evidence import Evidence
 from orgnode.checking.followup import FollowUp, Sample
@@ -78,12 +81,21 @@ class TokenEvaluator(Protocol):
 
 
 @dataclass(frozen=True)
+class _Found:
+    """What the windows of a text were found to be."""
+
+    inputs: Sequence[bytes]
+    known: Mapping[bytes, Matched]
+    judgement: Judgement
+
+
+@dataclass(frozen=True)
 class _Outcome:
     finding: Verdict
     reason: str
     verified: bool = True
     windows: int = 0
-    judgement: Judgement | None = None
+    found: _Found | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -91,7 +103,8 @@ class Checker:
     """Answers checks for one node. Any task may call it.
 
     `benign` holds the windows of the mesh's benign corpus; `clock` counts seconds, `now` tells the
-    time in Unix seconds, `uniform` draws a number from 0 up to 1.
+    time in Unix seconds, `uniform` draws a number from 0 up to 1. Without a `breaker` it makes one
+    that forgets everything with the process.
     """
 
     def __init__(
@@ -106,6 +119,7 @@ class Checker:
         benign: Container[bytes],
         workers: Threads,
         metrics: Metrics,
+        breaker: CheckBreaker | None = None,
         clock: Callable[[], float] = time.perf_counter,
         now: Callable[[], float] = time.time,
         uniform: Callable[[], float] = _RANDOM.random,
@@ -118,9 +132,10 @@ class Checker:
         self._workers = workers
         self._clock = clock
         self._uniform = uniform
+        self.breaker = breaker or CheckBreaker.volatile()
         self._evidence = Evidence(mesh, store, now)
         self._metrics = CheckMetrics(metrics)
-        metrics.on_scrape(lambda: self._metrics.policy_broken.set(1 if self._policy.problem else 0))
+        metrics.on_scrape(self._scrape)
         self.samples = FollowUp(self._examine, self._metrics)
 
     @property
@@ -161,7 +176,8 @@ class Checker:
             outcome = _Outcome(Verdict.ALLOW, "the kill switch is on: nothing was checked")
         else:
             outcome = await self._find(question, policy, rules, tier, started)
-        judgement = outcome.judgement
+        judgement = None if outcome.found is None else outcome.found.judgement
+        check = await self._note(outcome.found)
         answer = CheckAnswer(
             answer=Verdict.ALLOW if rules.mode == "monitor" else outcome.finding,
             finding=outcome.finding,
@@ -176,9 +192,21 @@ class Checker:
             tokens=() if judgement is None else judgement.tokens,
             share=0.0 if judgement is None else self._share(judgement),
             notes=outcome.notes,
+            check=check,
         )
         self._metrics.answered(answer)
         return answer
+
+    async def _note(self, found: _Found | None) -> str | None:
+        """Have a block noted, whatever it leads to; returns the id that it can be judged by."""
+        self.breaker.look()
+        if found is None or found.judgement.finding is not Finding.BLOCK:
+            return None
+        return await self.breaker.blocked(found.inputs, found.known, found.judgement)
+
+    def _scrape(self) -> None:
+        self._metrics.policy_broken.set(1 if self._policy.problem else 0)
+        self._metrics.held.set(len(self.breaker.held))
 
     async def _find(
         self,
@@ -206,17 +234,18 @@ class Checker:
                 "all of it is everyday text, an own template or an allowed text",
                 notes=notes,
             )
-        local = self._judged(queries, await self._promoted(inputs, policy), policy)
-        if tier is Tier.LOCAL or local.finding is Finding.BLOCK:
+        promoted = await self._promoted(inputs, policy)
+        local = _Found(inputs, promoted, self._judged(queries, promoted, policy))
+        if tier is Tier.LOCAL or local.judgement.finding is Finding.BLOCK:
             if question.risk is None:
-                self._sample(queries, local, policy)
-            return _outcome(local, len(inputs), notes)
+                self._sample(queries, local.judgement, policy)
+            return _outcome(local, notes)
         remaining = policy.settings.seconds(tier) - (self._clock() - started)
         try:
             known = await self._evaluated(inputs, policy, remaining)
         except UnverifiedError as error:
             return self._failed(error, rules, local, len(inputs), notes)
-        return _outcome(self._judged(queries, known, policy), len(inputs), notes)
+        return _outcome(_Found(inputs, known, self._judged(queries, known, policy)), notes)
 
     async def _queries(self, texts: Sequence[str], policy: Policy) -> tuple[Query, ...]:
         """The windows of the texts, and of all of them in a row if there are several.
@@ -287,7 +316,11 @@ class Checker:
         for query in queries:
             chunks = [[known[one] for one in chunk if one in known] for chunk in query.chunks]
             judgement = judge(
-                self._mesh.constraints, chunks, exact=query.exact, trusted=policy.trusted
+                self._mesh.constraints,
+                chunks,
+                exact=query.exact,
+                trusted=policy.trusted,
+                held=self.breaker.held,
             )
             tokens.update({one.token: one for one in judgement.tokens})
             if best is None or judgement.finding.rank > best.finding.rank:
@@ -299,7 +332,7 @@ class Checker:
         self,
         error: UnverifiedError,
         rules: Rules,
-        local: Judgement | None,
+        local: _Found | None,
         windows: int,
         notes: tuple[str, ...],
     ) -> _Outcome:
@@ -307,9 +340,10 @@ class Checker:
         self._metrics.unverified.labels(error.label).inc()
         finding = Verdict(rules.fail)
         reason = f"{error.reason}; the fail mode of this route is {rules.fail}"
-        if local is not None and Verdict.of(local.finding).rank > finding.rank:
-            finding = Verdict.of(local.finding)
-            reason = f"{local.reason}; beyond that, {error.reason}"
+        judgement = None if local is None else local.judgement
+        if judgement is not None and Verdict.of(judgement.finding).rank > finding.rank:
+            finding = Verdict.of(judgement.finding)
+            reason = f"{judgement.reason}; beyond that, {error.reason}"
         return _Outcome(finding, reason, False, windows, local, notes)
 
     def _sample(self, queries: tuple[Query, ...], local: Judgement, policy: Policy) -> None:
@@ -372,12 +406,12 @@ def _inputs(queries: Sequence[Query]) -> list[bytes]:
     return list(dict.fromkeys(given for query in queries for given in query.inputs))
 
 
-def _outcome(judgement: Judgement, windows: int, notes: tuple[str, ...]) -> _Outcome:
+def _outcome(found: _Found, notes: tuple[str, ...]) -> _Outcome:
     return _Outcome(
-        Verdict.of(judgement.finding),
-        judgement.reason,
-        windows=windows,
-        judgement=judgement,
+        Verdict.of(found.judgement.finding),
+        found.judgement.reason,
+        windows=len(found.inputs),
+        found=found,
         notes=notes,
     )
 

@@ -35,3 +35,15 @@ class UnverifiedError(OrgnodeError):
         super().__init__(reason)
         self.label = label
         self.reason = reason
+
+
+class UnknownCheckError(OrgnodeError):
+    """No blocked check with this id is kept: it was not blocked, or newer ones took its place."""
+
+
+class TokenNotInShadowError(OrgnodeError):
+    """The breaker does not hold this token: there is nothing to lift."""
+
+
+class BreakerDamagedError(OrgnodeError):
+    """What was kept of blocked checks and of judgements can't be read."""

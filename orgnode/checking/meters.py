@@ -45,6 +45,11 @@ class CheckMetrics:
             "1 while the policy on disk can't be used and the one before is in force",
             registry=reg,
         )
+        self.held = Gauge(
+            "orgnode_breaker_tokens",
+            "Tokens that the breaker keeps from blocking here",
+            registry=reg,
+        )
 
     def answered(self, answer: CheckAnswer) -> None:
         """Count an answer."""

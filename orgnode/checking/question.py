@@ -59,6 +59,8 @@ class CheckAnswer:
     monitors. `verified` is False when the mesh could not be asked or the text not be checked, so
     that the fail mode decided. `windows` is how many parts of the text were looked up, `tokens`
     which of them are known; `share` is their number of those that a block takes, at most 1.
+    `check` is the id under which a block can be judged (see `orgnode.checking.breaker`); None if
+    none was found.
     """
 
     answer: Verdict
@@ -74,3 +76,4 @@ class CheckAnswer:
     tokens: tuple[KnownToken, ...] = ()
     share: float = 0.0
     notes: tuple[str, ...] = ()
+    check: str | None = None

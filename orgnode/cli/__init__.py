@@ -13,9 +13,13 @@ from typing import Annotated
 import typer
 
 from orgnode.cli import (
+    alerts,
+    backup,
+    breaker,
     check,
     committee,
     doctor,
+    evidence,
     feed,
     genesis,
     log,
@@ -72,6 +76,9 @@ _MESH = "The mesh"
 app.command(rich_help_panel=_NODE)(setup.init)
 app.command(rich_help_panel=_NODE)(setup.run)
 app.command(rich_help_panel=_NODE)(doctor.doctor)
+app.command(rich_help_panel=_NODE)(alerts.alerts)
+app.command(rich_help_panel=_NODE)(backup.backup)
+app.command(rich_help_panel=_NODE)(backup.restore)
 app.command(rich_help_panel=_SIGNALS, epilog=f"Hazard codes: {CATEGORY_LIST}.")(report.report)
 app.command(rich_help_panel=_SIGNALS)(feed.feed)
 app.command(rich_help_panel=_SIGNALS)(signals.signals)
@@ -81,8 +88,10 @@ app.command(rich_help_panel=_SIGNALS)(signals.retract)
 app.command(rich_help_panel=_SIGNALS)(sighting.sighting)
 app.command(rich_help_panel=_CHECKS)(check.check)
 app.add_typer(policy.app, name="policy", rich_help_panel=_CHECKS)
+app.add_typer(breaker.app, name="breaker", rich_help_panel=_CHECKS)
 app.command(rich_help_panel=_MESH)(peers.peers)
 app.command(rich_help_panel=_MESH)(committee.committee)
+app.command(rich_help_panel=_MESH)(evidence.evidence)
 app.add_typer(log.app, name="log", rich_help_panel=_MESH)
 app.add_typer(genesis.app, name="genesis", rich_help_panel=_MESH)
 app.add_typer(testnet.app, name="testnet", rich_help_panel=_MESH)

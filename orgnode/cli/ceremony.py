@@ -10,7 +10,10 @@ import typer
 from rich.text import Text
 
 from mesh.constraints import (
+    MAX_COOLDOWN_DAYS,
+    MAX_DAILY_QUOTA,
     MAX_EVALUATION_BUDGET,
+    MIN_DAILY_QUOTA,
     MIN_EVALUATION_BUDGET,
     MIN_MEMBERS,
     MatchingRule,
@@ -256,6 +259,15 @@ def create(
             metavar="N", help="Windows a day that each member may ask each committee seat about."
         ),
     ] = DEFAULTS.evaluation_budget,
+    daily_quota: Annotated[
+        int, typer.Option(metavar="N", help="Entries a day that each member may publish.")
+    ] = DEFAULTS.daily_quota,
+    cooldown_days: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Days after a retraction before the same windows count again."
+        ),
+    ] = DEFAULTS.cooldown_days,
     passphrase_file: PassphraseFile = None,
     data_dir: SubData = None,
     as_json: Json = False,
@@ -273,7 +285,15 @@ def create(
         shadow_seconds=shadow_seconds,
     )
     corpus = None if no_benign else packaged_benign() if benign is None else _corpus(benign)
-    rules = Rules(matching=matching, evaluation_budget=_budget(evaluation_budget), benign=corpus)
+    rules = Rules(
+        matching=matching,
+        evaluation_budget=_within(
+            "evaluation_budget", evaluation_budget, MIN_EVALUATION_BUDGET, MAX_EVALUATION_BUDGET
+        ),
+        benign=corpus,
+        daily_quota=_within("daily_quota", daily_quota, MIN_DAILY_QUOTA, MAX_DAILY_QUOTA),
+        cooldown_days=_within("cooldown_days", cooldown_days, 0, MAX_COOLDOWN_DAYS),
+    )
     session.datadir.check_exists()
     keystore = open_keys(session, passphrase_file)
     machine = conclude(session.datadir, directory, keystore, without=without)
@@ -325,13 +345,9 @@ def _matching_rule(**numbers: int) -> MatchingRule:
         raise _out_of_range(found[1], numbers.get(found[1], 0), found[2]) from None
 
 
-def _budget(number: int) -> int:
-    if not MIN_EVALUATION_BUDGET <= number <= MAX_EVALUATION_BUDGET:
-        raise _out_of_range(
-            "evaluation_budget",
-            number,
-            f"from {MIN_EVALUATION_BUDGET:,} to {MAX_EVALUATION_BUDGET:,}",
-        )
+def _within(name: str, number: int, least: int, most: int) -> int:
+    if not least <= number <= most:
+        raise _out_of_range(name, number, f"from {least:,} to {most:,}")
     return number
 
 

@@ -106,6 +106,8 @@ def _show(session: Session, checked: CheckAnswer) -> None:
         ("took", f"{checked.took_ms:.1f} ms"),
     ]
     pairs += [("note", note) for note in checked.notes]
+    if checked.check is not None:
+        pairs.append(("if that is wrong", f"orgnode breaker judge {checked.check} benign"))
     output.show(fields(pairs))
     if checked.mode == "monitor" and checked.finding != "allow":
         output.say("This route only monitors: the finding changes nothing.", "dim")

@@ -8,11 +8,11 @@ import select
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import IO, Annotated, Any, Final, cast
 
 import typer
 
-from mesh.constraints import BAND_NAMES
 from orgnode.api.models import BandName, FeedItem
 from orgnode.cli.feed_view import BACK, LOST, LiveTable, event_line, feed_table
 from orgnode.cli.render import Output
@@ -51,6 +51,12 @@ def feed(
             show_default=False,
         ),
     ] = None,
+    provisional: Annotated[
+        bool,
+        typer.Option(
+            "--provisional", help="Signals too that no quorum of members has cosigned yet."
+        ),
+    ] = False,
     after: Annotated[
         int | None,
         typer.Option(
@@ -65,41 +71,50 @@ def feed(
     data_dir: SubData = None,
     as_json: Json = False,
 ) -> None:
-    """Show the feed: signals and what became of them, promotions, refusals, proofs of faults."""
+    """Show the feed: signals and what became of them, promotions, refusals, proofs of faults.
+
+    A signal comes when a quorum of members holds it; with --provisional once before that too.
+    """
     session = session_of(ctx)
+    wanted = Wanted(min_band, category or (), event_type or (), provisional)
     try:
-        session.run(_feed(session, follow, min_band, category or [], event_type or [], after, last))
+        session.run(_feed(session, follow, wanted, after, last))
     except KeyboardInterrupt:
         if not follow:
             raise
         # The normal end of following.
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which events to show, as the node is asked for them; by default all that count."""
+
+    min_band: str | None = None
+    categories: Sequence[str] = ()
+    types: Sequence[str] = ()
+    provisional: bool = False
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing was chosen."""
+        return not (self.min_band or self.categories or self.types)
+
+
+EVERYTHING: Final = Wanted()
+
+
 async def _feed(
-    session: Session,
-    follow: bool,
-    min_band: str | None,
-    categories: list[str],
-    types: list[str],
-    after: int | None,
-    last: int,
+    session: Session, follow: bool, wanted: Wanted, after: int | None, last: int
 ) -> None:
     async with NodeClient.from_datadir(session.datadir.path) as node:
         newest = (await node.status()).last_event
         start = max(0, newest - last) if after is None else after
         if follow:
             await _until_interrupted(
-                _follow(
-                    session.output,
-                    lambda told: follow_feed(node, start, min_band, categories, types, told),
-                )
+                _follow(session.output, lambda told: follow_feed(node, start, wanted, told))
             )
             return
-        found = [
-            item
-            async for item in _until(node, start, newest)
-            if wanted(item, min_band, categories, types)
-        ]
+        found = [item async for item in _until(node, start, newest, wanted)]
     output = session.output
     if output.as_json:
         for item in found:
@@ -108,9 +123,10 @@ async def _feed(
         output.show(feed_table(found, width=output.out.width))
     else:
         output.say(
-            "no event matches; look further back with --last or --after 0"
-            if newest > start and (min_band or categories or types)
-            else "nothing happened yet; --follow waits for it",
+            "nothing happened yet; --follow waits for it"
+            if newest <= start and wanted.everything
+            else "no event matches; look further back with --last or --after 0, or ask for "
+            "--provisional ones too",
             "dim",
         )
 
@@ -118,48 +134,37 @@ async def _feed(
 def follow_feed(
     node: NodeClient,
     after: int,
-    min_band: str | None = None,
-    categories: Sequence[str] = (),
-    types: Sequence[str] = (),
+    wanted: Wanted = EVERYTHING,
     connection: Callable[[bool], None] = lambda _: None,
+    *,
+    cursors: bool = False,
 ) -> AsyncGenerator[FeedItem, None]:
     """A node's feed as `aclosing` takes it: its connection ends with the caller's block."""
     events = node.feed(
-        min_band=min_band,
-        categories=categories,
-        types=types,
+        min_band=wanted.min_band,
+        categories=wanted.categories,
+        types=wanted.types,
+        provisional=wanted.provisional,
         after=after,
+        cursors=cursors,
         connection=connection,
     )
     return cast(AsyncGenerator[FeedItem, None], events)
 
 
-async def _until(node: NodeClient, start: int, newest: int) -> AsyncIterator[FeedItem]:
+async def _until(
+    node: NodeClient, start: int, newest: int, wanted: Wanted
+) -> AsyncIterator[FeedItem]:
     """Yield the events behind `start` up to number `newest`."""
     if start >= newest:
         return
-    # Without a filter, for only then does the newest event surely come and tell the end.
-    async with aclosing(follow_feed(node, start)) as events:
+    # The newest event may be one that the filter keeps back: a cursor tells the end then.
+    async with aclosing(follow_feed(node, start, wanted, cursors=True)) as events:
         async for item in events:
-            if item.seq <= newest:
+            if item.type != "cursor" and item.seq <= newest:
                 yield item
             if item.seq >= newest:
                 return
-
-
-def wanted(item: FeedItem, min_band: str | None, categories: list[str], types: list[str]) -> bool:
-    """Whether an event passes the filters, as the node's own filter decides it.
-
-    With a band or a category, refused entries are left out, for nothing about them is proven, and
-    promotions, which have neither; evidence is about all signals of a log and passes.
-    """
-    if types and item.type not in (*types, "gap"):
-        return False
-    if item.signal is None:
-        return item.type not in ("refused", "promotion") or not (min_band or categories)
-    if categories and item.signal.category not in categories:
-        return False
-    return min_band is None or item.signal.band_level > BAND_NAMES.index(min_band)
 
 
 async def _until_interrupted(following: Coroutine[Any, Any, None]) -> None:

@@ -28,6 +28,7 @@ _SPARED: Final = (6, 5, 4, 0)
 
 WHAT_STYLES: Final = {
     "signal": "green",
+    "provisional": "dim",
     "retraction": "yellow",
     "sighting": "cyan",
     "promotion": "cyan",

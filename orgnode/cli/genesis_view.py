@@ -51,6 +51,8 @@ def summary(constraints: Constraints, outcome: KeygenOutcome | None = None) -> d
         "bands": {band.name: band.threshold for band in constraints.bands},
         "matching": matching.to_json(),
         "evaluation_budget": constraints.evaluation_budget,
+        "daily_quota": constraints.daily_quota,
+        "cooldown_days": constraints.cooldown_days,
         "benign_digest": constraints.benign_digest,
     }
 
@@ -126,6 +128,11 @@ def _matching(constraints: Constraints) -> list[tuple[str, Cell]]:
         (
             "evaluations",
             f"{constraints.evaluation_budget:,} windows a day for each member, at each seat",
+        ),
+        (
+            "quota",
+            f"{constraints.daily_quota:,} entries a day for each member; the windows of a "
+            f"retracted signal rest {constraints.cooldown_days} day(s)",
         ),
         ("benign corpus", constraints.benign_digest or "none"),
     ]

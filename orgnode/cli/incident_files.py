@@ -3,7 +3,8 @@
     text, category, technique                needed
     capability_gain, breadth,                needed: one column for each component of the rubric
     ease_of_weaponization, discoverability
-    confidence, band, barrier, reference     may be left out or empty
+    confidence, band, barrier, reference,    may be left out or empty
+    derived_from
 
 A fault of the whole file (no such column, not UTF-8) stops before anything is published; a fault of
 one row is that row's alone. Errors name the line and the field and never quote a value: any of them
@@ -44,7 +45,7 @@ MAX_LINE: Final = 1 << 20
 Format = Literal["csv", "jsonl"]
 
 _NEEDED: Final = ("text", "category", "technique")
-_OPTIONAL: Final = ("confidence", "band", "barrier", "reference")
+_OPTIONAL: Final = ("confidence", "band", "barrier", "reference", "derived_from")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,9}")
 
 
@@ -258,7 +259,11 @@ def _with_references(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         incident = row.incident
         if incident is not None and incident.reference is None:
-            content = json.dumps(incident.model_dump(), sort_keys=True)
+            fields = incident.model_dump()
+            if incident.derived_from is None:
+                # References that were made before there was this field stay the same.
+                del fields["derived_from"]
+            content = json.dumps(fields, sort_keys=True)
             digest = hashlib.sha256(f"orgnode/report-file\n{content}".encode()).hexdigest()
             seen[digest] += 1
             reference = f"row:{digest}:{seen[digest]}"

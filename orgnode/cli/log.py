@@ -1,4 +1,8 @@
-"""`orgnode log verify`: recompute everything that the stored logs claim, from the stored bytes."""
+"""`orgnode log …`; here `verify`: recompute everything that the stored logs claim, from the bytes.
+
+Entries against roots, roots against the owners' signatures, certificates against the members'
+cosignatures, and severity proofs if asked for.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +15,32 @@ import typer
 from rich.text import Text
 
 from mesh.assessment import Outcome, assess
+from mesh.certificate import open_certificate
 from mesh.claims import Claim, verify_claims
-from mesh.constraints import UnknownMemberError
 from mesh.errors import MeshError
 from mesh.genesis import Mesh
 from mesh.wire import Missing, Present
-from orgnode.cli.errors import CliError, NotValidError
+from orgnode.cli.errors import NotValidError
+from orgnode.cli.prove import policy, prove
 from orgnode.cli.render import Cell, progress
-from orgnode.cli.session import Json, Session, SubData, session_of, stored_mesh
+from orgnode.cli.session import Json, Session, SubData, session_of
+from orgnode.cli.stored import is_member, stored
 from orgnode.cli.vocabulary import check_member
-from orgnode.config import load_config
 from orgnode.store import EntryRecord, Store
-from orgnode.store.sqlite import SqliteStore
 from proofs.checkpoint import open_checkpoint
 from proofs.errors import ProofsError
 from proofs.frontier import Frontier, leaf_hash
 from proofs.severity import BATCH_ENTROPY
 
-app = typer.Typer(help="Look after the stored logs.", no_args_is_help=True)
+app = typer.Typer(
+    help="Look after the stored logs, and prove to others what is in them.", no_args_is_help=True
+)
+app.command()(prove)
+app.command()(policy)
 
 CHUNK = 256
 PROOF_BATCH = 128
 ALL = 2**31 - 1
-
-
-class NoDatabaseError(CliError):
-    """The node has no database yet: it never ran."""
 
 
 class LogNotValidError(NotValidError):
@@ -50,6 +54,7 @@ class Audit:
     log: str
     entries: int = 0
     checkpoints: int = 0
+    certified: int = 0
     proofs: int | None = None
     faults: list[str] = field(default_factory=list)
 
@@ -59,6 +64,7 @@ class Audit:
             "log": self.log,
             "entries": self.entries,
             "checkpoints": self.checkpoints,
+            "certified": self.certified,
             "proofs": self.proofs,
             "valid": not self.faults,
             "faults": self.faults,
@@ -78,30 +84,21 @@ def verify(
     data_dir: SubData = None,
     as_json: Json = False,
 ) -> None:
-    """Hash the stored entries again and compare with the signed checkpoints.
+    """Hash the stored entries again and compare with the signed and cosigned checkpoints.
 
     Works while the node runs and while it does not. Exit code 4 if anything does not hold.
     """
     session = session_of(ctx)
-    session.datadir.check_exists()
-    config = load_config(session.datadir)
-    mesh = stored_mesh(session)
-    if not session.datadir.database.exists():
-        raise NoDatabaseError(
-            f"there is no {session.datadir.database}", hint="the node has not run yet: orgnode run"
-        )
-    if peer is not None:
-        check_member(peer, [card.name for card in mesh.members])
-    with SqliteStore.open(
-        session.datadir.database, name=config.name, mesh_id=mesh.mesh_id
-    ) as store:
-        names = [peer] if peer else [one for one in store.logs() if _known(mesh, one)]
+    with stored(session) as (mesh, store):
+        if peer is not None:
+            check_member(peer, [card.name for card in mesh.members])
+        names = [peer] if peer else [one for one in store.logs() if is_member(mesh, one)]
         audits = [_audited(session, store, mesh, name, proofs) for name in names]
     session.output.rows(
-        ("log", "entries", "checkpoints", "proofs", "result"),
+        ("log", "entries", "checkpoints", "certified", "proofs", "result"),
         [audit.to_json() for audit in audits],
         [_row(audit) for audit in audits],
-        right="entries,checkpoints,proofs",
+        right="entries,checkpoints,certified,proofs",
         empty="no log holds anything yet",
     )
     bad = [audit for audit in audits if audit.faults]
@@ -113,19 +110,12 @@ def verify(
         )
 
 
-def _known(mesh: Mesh, name: str) -> bool:
-    try:
-        mesh.member(name)
-    except UnknownMemberError:
-        return False
-    return True
-
-
 def _row(audit: Audit) -> list[Cell]:
     return [
         audit.log,
         audit.entries,
         audit.checkpoints,
+        audit.certified,
         "not asked" if audit.proofs is None else audit.proofs,
         Text("✗ NOT VALID", style="bold red") if audit.faults else Text("✓ valid", style="green"),
     ]
@@ -153,6 +143,7 @@ def audit(
     result = Audit(log=name)
     state = store.state(name)
     signed = _signed_roots(store, mesh, name, result)
+    _add_certified_root(store, mesh, name, signed, result)
     frontier = Frontier()
     result.checkpoints += _matches(signed, frontier, result)
     for start in range(0, state.size, CHUNK):
@@ -194,6 +185,25 @@ def _signed_roots(store: Store, mesh: Mesh, name: str, result: Audit) -> dict[in
             )
         signed[checkpoint.size] = checkpoint.root
     return signed
+
+
+def _add_certified_root(
+    store: Store, mesh: Mesh, name: str, signed: dict[int, bytes], result: Audit
+) -> None:
+    """Put the size and root that a quorum cosigned to those that the owner signed."""
+    note = store.certificate(name)
+    if note is None:
+        return
+    try:
+        certificate = open_certificate(mesh, name, note)
+    except (MeshError, ProofsError) as error:
+        result.faults.append(f"the certificate: {type(error).__name__}: {error}")
+        return
+    if certificate.size != store.certified_size(name):
+        result.faults.append(f"the certificate is of {certificate.size} entries")
+    if signed.setdefault(certificate.size, certificate.root) != certificate.root:
+        result.faults.append(f"members cosigned another tree of {certificate.size} entries")
+    result.certified = certificate.size
 
 
 def _matches(signed: dict[int, bytes], frontier: Frontier, result: Audit) -> int:

@@ -13,6 +13,7 @@ from typing import Final
 
 from mesh.genesis import Mesh
 from mesh.member import MemberCard
+from orgnode.api.node_models import AlertAnswer
 from orgnode.cli.checks import (
     Check,
     Verdict,
@@ -37,6 +38,7 @@ from orgnode.cli.checks import (
     skipped,
     warning,
 )
+from orgnode.cli.render import moment
 from orgnode.client import NodeClient
 from orgnode.config import NodeConfig
 from orgnode.datadir import DataDir, RunInfo
@@ -77,6 +79,8 @@ def run_checks(datadir: DataDir, passphrase: str | None) -> Iterator[Check]:
     run = datadir.read_run()
     yield from check_ports(datadir, config, run)
     yield check_node(datadir, run)
+    if run is not None:
+        yield from check_alerts(datadir)
     if mesh is None or keystore is None or config is None:
         yield skipped("peers", "needs config, keys and genesis")
     else:
@@ -152,12 +156,41 @@ async def _ask_node(datadir: DataDir, run: RunInfo) -> Check:
         ready = await node.ready()
         if not ready.ready:
             return warning("node", f"not ready: {', '.join(ready.reasons)}", "wait for it")
+        if ready.recovering:
+            return warning(
+                "node",
+                f"it publishes nothing yet: {ready.recovering}",
+                "wait until these members run and answer; checks and reads work meanwhile",
+            )
         status = await node.status()
         return good(
             "node",
-            f"ready (process {run.pid}), {status.log_size} own entries, "
-            f"{status.last_event} events, {status.subscribers} subscribers",
+            f"ready (process {run.pid}), {status.log_size} own entries "
+            f"({status.certified_size} certified), {status.last_event} events, "
+            f"{status.subscribers} subscribers",
         )
+
+
+def check_alerts(datadir: DataDir) -> Iterator[Check]:
+    """What the running node wants a person to know. If it does not answer, `check_node` says so."""
+    try:
+        found = asyncio.run(_ask_alerts(datadir))
+    except OrgnodeError as error:
+        yield skipped("alerts", f"the node did not tell ({type(error).__name__})")
+        return
+    for one in found:
+        yield warning(
+            f"alert {one.kind}",
+            f"{one.subject}, since {moment(one.since)}: {one.detail}",
+            one.hint,
+        )
+    if not found:
+        yield good("alerts", "none stands")
+
+
+async def _ask_alerts(datadir: DataDir) -> list[AlertAnswer]:
+    async with NodeClient.from_datadir(datadir.path, timeout=5.0) as node:
+        return await node.alerts()
 
 
 # --- the peers

@@ -68,7 +68,11 @@ def moment(unix_seconds: float | None) -> str:
     """A time of day in UTC, with the date unless it is today."""
     if unix_seconds is None:
         return "never"
-    then = datetime.fromtimestamp(unix_seconds, UTC)
+    try:
+        then = datetime.fromtimestamp(unix_seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        # A peer may have said it; a calendar ends with the year 9999.
+        return f"{unix_seconds:.0f} seconds after 1970"
     today = datetime.now(UTC).date()
     return then.strftime("%H:%M:%S" if then.date() == today else "%Y-%m-%d %H:%M:%S")
 

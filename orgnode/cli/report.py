@@ -9,11 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
-from orgnode.api.models import BandName
+from orgnode.api.models import BandName, IncidentAnswer
 from orgnode.cli.errors import CliError, UsageProblemError
 from orgnode.cli.render import band_text, fields
 from orgnode.cli.report_file import FileFormat, report_file
 from orgnode.cli.session import Json, Session, SubData, session_of
+from orgnode.cli.signals import resolve
 from orgnode.cli.vocabulary import known_category
 from orgnode.client import NodeClient
 
@@ -85,6 +86,15 @@ def report(
             show_default=False,
         ),
     ] = None,
+    derived_from: Annotated[
+        str | None,
+        typer.Option(
+            help="The signal that you warn because of, if you have not met the attack yourself: "
+            "its id, or its first digits. Lowers the confidence to 80 % of its own.",
+            metavar="ID",
+            show_default=False,
+        ),
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -94,6 +104,14 @@ def report(
     form: Annotated[
         FileFormat | None, typer.Option("--format", help="Of the file.", show_default=False)
     ] = None,
+    wait: Annotated[
+        bool,
+        typer.Option(
+            "--wait",
+            help="Until a quorum of members holds it, at most ten seconds; before that it counts "
+            "nowhere.",
+        ),
+    ] = False,
     data_dir: SubData = None,
     as_json: Json = False,
 ) -> None:
@@ -117,13 +135,13 @@ def report(
             )
         components[name] = score
     if file is not None:
-        single = (text, text_file, category, technique, reference, band, barrier)
+        single = (text, text_file, category, technique, reference, band, barrier, derived_from)
         if components or any(single):
             raise UsageProblemError(
                 "--file goes without the options of a single incident",
                 hint="put text, scores and the rest into the file's columns",
             )
-        session.run(report_file(session, file, form))
+        session.run(report_file(session, file, form, wait=wait))
         return
     if not components or not category or not technique:
         raise UsageProblemError(
@@ -139,8 +157,9 @@ def report(
         "band": band,
         "barrier": barrier,
         "reference": reference,
+        "derived_from": derived_from,
     }
-    session.run(_report_one(session, incident))
+    session.run(_report_one(session, incident, wait))
 
 
 def _named_scores(pairs: Sequence[str]) -> Iterator[tuple[str, int]]:
@@ -175,9 +194,11 @@ def _text_of(text: str | None, path: Path | None) -> str:
     return found
 
 
-async def _report_one(session: Session, incident: dict[str, Any]) -> None:
+async def _report_one(session: Session, incident: dict[str, Any], wait: bool) -> None:
     async with NodeClient.from_datadir(session.datadir.path) as node:
-        published = await node.report(**incident)
+        if incident["derived_from"] is not None:
+            incident = {**incident, "derived_from": await resolve(node, incident["derived_from"])}
+        published = await node.report(**incident, wait=wait)
     if session.output.as_json:
         session.output.item(published.model_dump())
         return
@@ -192,8 +213,21 @@ async def _report_one(session: Session, incident: dict[str, Any]) -> None:
             [
                 ("signal", published.signal),
                 ("band", band_text(published.band)),
+                ("confidence", _confidence(published)),
                 ("place in the log", published.index),
                 ("incident in the vault", published.incident),
+                ("certified", _certified(published, wait)),
             ]
         )
     )
+
+
+def _confidence(published: IncidentAnswer) -> str:
+    return "erased" if published.confidence is None else f"{published.confidence} %"
+
+
+def _certified(published: IncidentAnswer, waited: bool) -> str:
+    if published.certified:
+        return "yes: a quorum of members holds it"
+    missing = " within ten seconds" if waited else ""
+    return f"not yet{missing}: it counts when a quorum of members holds it"

@@ -28,8 +28,13 @@ class FileFormat(StrEnum):
     JSONL = "jsonl"
 
 
-async def report_file(session: Session, path: Path, form: FileFormat | None) -> None:
+async def report_file(
+    session: Session, path: Path, form: FileFormat | None, *, wait: bool = False
+) -> None:
     """Publish the incidents of a file; ends the command with 1 if any row failed.
+
+    With `wait`, each chunk waits until a quorum of members holds it; after the first one that waits
+    in vain the others don't.
 
     :raises IncidentFileError: the file as a whole can't be used; nothing was published.
     :raises NodeUnreachableError: the node went away; the message says how far it came.
@@ -45,7 +50,9 @@ async def report_file(session: Session, path: Path, form: FileFormat | None) -> 
             for start in range(0, len(rows), CHUNK):
                 chunk = rows[start : start + CHUNK]
                 try:
-                    done.take(chunk, await _send(node, chunk))
+                    results = await _send(node, chunk, wait)
+                    wait = wait and all(one.published.certified for one in results if one.published)
+                    done.take(chunk, results)
                 except NodeUnreachableError as error:
                     raise NodeUnreachableError(
                         f"{error}; {done.summary()}, {len(rows) - start} rows not sent or unsure",
@@ -55,14 +62,14 @@ async def report_file(session: Session, path: Path, form: FileFormat | None) -> 
     done.finish()
 
 
-async def _send(node: NodeClient, chunk: Sequence[Row]) -> list[BatchResult]:
+async def _send(node: NodeClient, chunk: Sequence[Row], wait: bool) -> list[BatchResult]:
     """Results for all rows of a chunk, those that hold no incident among them."""
     good = [row for row in chunk if row.incident is not None]
     sent: list[BatchResult] = []
     if good:
         try:
             sent = await node.report_many(
-                [row.incident.model_dump() for row in good if row.incident is not None]
+                [row.incident.model_dump() for row in good if row.incident is not None], wait=wait
             )
         except ApiError as error:
             # Refused as a whole: the rows one by one say whose fault it was.
@@ -111,6 +118,7 @@ class _Done:
     def __init__(self, session: Session) -> None:
         self._output = session.output
         self._published = 0
+        self._certified = 0
         self._duplicates = 0
         self._failures: list[tuple[int, Problem]] = []
 
@@ -130,12 +138,15 @@ class _Done:
     def _take_published(self, line: int, published: IncidentAnswer) -> None:
         self._duplicates += published.duplicate
         self._published += not published.duplicate
+        self._certified += published.certified
         if self._output.as_json:
             self._output.item({"line": line, "ok": True, **published.model_dump()})
 
     def summary(self) -> str:
         """The counts in words."""
         parts = [f"{self._published} published"]
+        if self._certified:
+            parts.append(f"{self._certified} certified")
         if self._duplicates:
             parts.append(f"{self._duplicates} published before")
         if self._failures:

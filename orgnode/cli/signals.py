@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mesh.taxonomy import CATEGORIES, RETRACTION_REASONS, technique_title
+from mesh.taxonomy import RETRACTION_REASONS
 from orgnode.api.models import MAX_PAGE, BandName, SignalAnswer, SignalDetailAnswer, StatusName
 from orgnode.cli.errors import CliError, UsageProblemError
 from orgnode.cli.render import Cell, band_text, fields, moment, short_id, table
 from orgnode.cli.session import Json, Session, SubData, session_of
+from orgnode.cli.signal_view import certification, details, opinions, standing
 from orgnode.cli.vocabulary import check_member, known_category
 from orgnode.client import ApiError, NodeClient
 
@@ -19,10 +20,6 @@ SignalId = Annotated[
 ]
 
 MIN_PREFIX = 6
-WHAT_A_PROOF_SHOWS = (
-    "that committed scores follow the rubric and reach the band; not that the incident happened, "
-    "nor that whoever scored it was honest"
-)
 ID_DIGITS = 64
 
 
@@ -53,6 +50,14 @@ def signals(
     status: Annotated[
         StatusName | None, typer.Option(help="Only with this status.", show_default=False)
     ] = None,
+    provisional: Annotated[
+        bool,
+        typer.Option("--provisional", help="Those too that no quorum of members has cosigned yet."),
+    ] = False,
+    suspended: Annotated[
+        bool,
+        typer.Option("--suspended", help="Those too of members that showed two histories."),
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 50,
     refused: Annotated[
         bool, typer.Option("--refused", help="Peers' entries that did not hold, and why.")
@@ -60,39 +65,38 @@ def signals(
     data_dir: SubData = None,
     as_json: Json = False,
 ) -> None:
-    """List signals, own ones and verified ones of peers, newest first."""
+    """List signals, own ones and verified ones of peers, newest first.
+
+    Only those that count: a quorum of members holds them, and their issuer is not suspended.
+    """
     session = session_of(ctx)
     if refused:
-        if min_band or category or status:
+        if min_band or category or status or provisional or suspended:
             raise UsageProblemError(
                 "nothing about a refused entry is proven, so it has no band, category or status",
                 hint="filter by --issuer only",
             )
         session.run(_refused(session, issuer, limit))
         return
-    session.run(_list(session, min_band, category, issuer, status, limit))
+    wanted = {
+        "min_band": min_band,
+        "category": category,
+        "issuer": issuer,
+        "status": status,
+        "provisional": provisional,
+        "suspended": suspended,
+    }
+    session.run(_list(session, wanted, limit))
 
 
-async def _list(
-    session: Session,
-    min_band: str | None,
-    category: str | None,
-    issuer: str | None,
-    status: str | None,
-    limit: int,
-) -> None:
+async def _list(session: Session, wanted: dict[str, Any], limit: int) -> None:
     found: list[SignalAnswer] = []
     cursor: int | None = None
     async with NodeClient.from_datadir(session.datadir.path) as node:
-        await _check_member(node, issuer)
+        await _check_member(node, wanted["issuer"])
         while len(found) < limit:
             page = await node.signals(
-                min_band=min_band,
-                category=category,
-                issuer=issuer,
-                status=status,
-                limit=min(MAX_PAGE, limit - len(found)),
-                cursor=cursor,
+                **wanted, limit=min(MAX_PAGE, limit - len(found)), cursor=cursor
             )
             found += page.signals
             cursor = page.next
@@ -117,7 +121,7 @@ def _row(signal: SignalAnswer) -> list[Cell]:
         signal.category,
         signal.technique,
         signal.confidence,
-        signal.status,
+        standing(signal),
         moment(signal.received),
     ]
 
@@ -163,48 +167,11 @@ async def _show(session: Session, given: str) -> None:
     if session.output.as_json:
         session.output.item(signal.model_dump())
         return
-    session.output.show(fields([*_details(signal), *_known(signal)]))
+    session.output.show(fields([*details(signal), *certification(signal), *opinions(signal)]))
     if signal.sharing:
         rows = [(short_id(one.signal), one.issuer, one.tokens) for one in signal.sharing]
         columns = ("signal", "issuer", "shared tokens")
         session.output.show(table(columns, rows, right="shared tokens"))
-
-
-def _known(signal: SignalDetailAnswer) -> list[tuple[str, Cell]]:
-    """What others make of it; of a signal that is not live, nothing is known any more."""
-    if signal.status != "live":
-        return []
-    others = len({one.issuer for one in signal.sharing} - {signal.issuer})
-    word = "organization" if others == 1 else "organizations"
-    return [
-        ("tokens shared with", f"{others} other {word}" if others else "no other organization"),
-        ("promoted", f"{signal.promoted} of {len(signal.tokens)} tokens"),
-        ("confirmed by", ", ".join(signal.confirmed_by) or "nobody"),
-        ("denied by", ", ".join(signal.denied_by) or "nobody"),
-    ]
-
-
-def _details(signal: SignalAnswer) -> list[tuple[str, Cell]]:
-    gone = not signal.tokens
-    met = "met by the issuer itself" if signal.direct else f"derived from {signal.derived_from}"
-    technique = f"{signal.technique}: {technique_title(signal.technique or '')}"
-    return [
-        ("signal", signal.id),
-        ("issuer", f"{signal.issuer}{' (this organization)' if signal.own else ''}"),
-        ("place in its log", signal.index),
-        ("status", signal.status),
-        ("band", band_text(signal.band)),
-        ("category", f"{signal.category}: {CATEGORIES.get(signal.category, 'unknown')}"),
-        ("technique", technique if signal.technique else "erased"),
-        ("confidence", "erased" if signal.confidence is None else f"{signal.confidence} %"),
-        ("source", met if signal.direct is not None else "erased"),
-        ("barrier that failed", signal.barrier or ("erased" if gone else "not said")),
-        ("tokens", ", ".join(signal.tokens) or "erased"),
-        ("day", signal.day),
-        ("expires", signal.expires),
-        ("received here", moment(signal.received)),
-        ("what its proof shows", "erased" if gone else WHAT_A_PROOF_SHOWS),
-    ]
 
 
 def retract(
@@ -233,14 +200,17 @@ async def _retract(session: Session, given: str, reason: str, yes: bool) -> None
     async with NodeClient.from_datadir(session.datadir.path) as node:
         signal = await found_signal(node, given)
         if not yes and signal.own and signal.status == "live":
-            session.output.show(fields(_details(signal)[:6]))
+            session.output.show(fields(details(signal)[:6]))
             typer.confirm("Retract this signal for good?", abort=True)
         done = await node.retract(signal.id, reason)
     if session.output.as_json:
         session.output.item(done.model_dump())
         return
     session.output.say(f"Retracted {signal.id}", "bold green")
-    session.output.say("Peers erase its content as soon as the retraction reaches them.")
+    session.output.say(
+        "Peers erase its content as soon as the retraction reaches them, and give a receipt: "
+        f"`orgnode show {signal.id[:12]}` lists them."
+    )
 
 
 async def found_signal(node: NodeClient, given: str) -> SignalDetailAnswer:
@@ -274,22 +244,32 @@ async def unknown(node: NodeClient, digits: str) -> CliError:
     )
 
 
+def id_digits(given: str) -> str:
+    """An id, or its first digits, as they are written.
+
+    :raises UsageProblemError: it is no hex, or too short to mean one signal.
+    """
+    digits = given.strip().lower()
+    if not digits or set(digits) - set("0123456789abcdef") or len(digits) > ID_DIGITS:
+        raise UsageProblemError("a signal's id is written in hex", hint="see `orgnode signals`")
+    if len(digits) < MIN_PREFIX:
+        raise UsageProblemError(
+            f"give at least {MIN_PREFIX} digits of the id", hint="see `orgnode signals`"
+        )
+    return digits
+
+
 async def resolve(node: NodeClient, given: str) -> str:
     """The whole id of the signal that is meant by its first digits.
 
     :raises UnknownIdError, AmbiguousIdError: none, or more than one.
     :raises RefusedSignalError: the entry did not hold.
     """
-    digits = given.strip().lower()
-    if not digits or set(digits) - set("0123456789abcdef") or len(digits) > ID_DIGITS:
-        raise UsageProblemError("a signal's id is written in hex", hint="see `orgnode signals`")
+    digits = id_digits(given)
     if len(digits) == ID_DIGITS:
         return digits
-    if len(digits) < MIN_PREFIX:
-        raise UsageProblemError(
-            f"give at least {MIN_PREFIX} digits of the id", hint="see `orgnode signals`"
-        )
-    found = [one.id async for one in node.iter_signals() if one.id.startswith(digits)]
+    known = node.iter_signals(provisional=True, suspended=True)
+    found = [one.id async for one in known if one.id.startswith(digits)]
     if not found:
         raise await unknown(node, digits)
     if len(found) > 1:

@@ -1,29 +1,56 @@
-"""`orgnode verify`: check a published signal from its bytes, in this process, step by step."""
+"""`orgnode verify`: check a published signal from its bytes, in this process, step by step.
+
+The bytes come from the node, or from a file that somebody sent: a portable proof of an entry
+(`orgnode log prove`) or evidence against a log (`orgnode evidence --export`). A file is verified
+without a network, against the genesis alone.
+"""
 
 from __future__ import annotations
 
 import binascii
 from base64 import b64decode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
 
 from mesh.entry import entry_id
 from mesh.errors import MeshError
-from mesh.genesis import Mesh
-from mesh.verification import Step, verify_published
+from mesh.evidence import Evidence
+from mesh.genesis import Mesh, open_genesis
+from mesh.verification import (
+    Step,
+    read_portable,
+    verify_evidence_steps,
+    verify_portable,
+    verify_published,
+)
 from orgnode.api.models import ProofAnswer
 from orgnode.cli.errors import NotValidError
-from orgnode.cli.render import clean
+from orgnode.cli.render import Output, clean
 from orgnode.cli.session import Json, Session, SubData, session_of, stored_mesh
-from orgnode.cli.signals import SignalId, found_signal
+from orgnode.cli.signals import ID_DIGITS, found_signal
 from orgnode.client import NodeClient
+from orgnode.errors import MissingFileError
+from orgnode.founding import read_given_file
 from proofs.errors import ProofsError
+from proofs.tlogproof import HEADER, MAX_PROOF
 
-HONEST_SENTENCE = (
+HONEST_SENTENCE: Final = (
     "What this shows: the issuer published exactly these bytes, and the scores that it committed "
     "to follow the rubric and reach the band. What it does not show: that the incident happened, "
     "or that whoever scored it was honest."
+)
+WITHOUT_CONTENT: Final = (
+    "What this shows: the issuer published exactly this entry, and the members that cosigned hold "
+    "it with its content. The content is not in this file, so nothing is shown of it."
+)
+ACCUSING_SENTENCE: Final = (
+    "What this shows: whoever holds this member's log key signed two histories of its log, which "
+    "no honest node does. What it does not show: who that was, or why."
 )
 
 
@@ -35,18 +62,56 @@ class SignalNotValidError(NotValidError):
     """A step of verifying a published signal failed."""
 
 
-def verify(
-    ctx: typer.Context, signal: SignalId, data_dir: SubData = None, as_json: Json = False
-) -> None:
-    """Fetch the exact bytes of a signal and verify everything about it here.
+class FileNotValidError(NotValidError):
+    """A step of verifying a file failed, or it is no proof of any kind that is known."""
 
-    The node is asked for bytes only; signatures, inclusion in the issuer's signed log and the
-    zero-knowledge proof are checked in this process, against the genesis in the data directory.
-    Exit code 4 if anything does not hold.
+
+def verify(
+    ctx: typer.Context,
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|ID",
+            help="A file that `orgnode log prove` or `orgnode evidence` wrote; or a signal's id, "
+            "or its first digits (at least 6).",
+        ),
+    ],
+    genesis: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="The mesh's genesis; that in the data directory by default. With it a file needs "
+            "no node at all.",
+            show_default=False,
+        ),
+    ] = None,
+    data_dir: SubData = None,
+    as_json: Json = False,
+) -> None:
+    """Verify everything about a published signal, or about a proof in a file, in this process.
+
+    Of a signal the node is asked for bytes only: signatures, cosignatures, inclusion in the
+    issuer's log and the zero-knowledge proof are checked here, against the genesis. A file is
+    checked without a network. Exit code 4 if anything does not hold.
     """
     session = session_of(ctx)
-    mesh = stored_mesh(session)
-    session.run(_verify(session, mesh, signal))
+    mesh = stored_mesh(session) if genesis is None else open_genesis(read_given_file(genesis))
+    if is_file(what):
+        _show_file(session.output, mesh, Path(what))
+    else:
+        session.run(_verify(session, mesh, what))
+
+
+def is_file(what: str) -> bool:
+    """Whether a file is meant and not a signal: all but what is written like an id.
+
+    A file that is called like an id is meant by `./` before its name.
+    """
+    digits = what.strip().lower()
+    return not digits or len(digits) > ID_DIGITS or bool(set(digits) - set("0123456789abcdef"))
+
+
+# --- from the node
 
 
 async def _verify(session: Session, mesh: Mesh, given: str) -> None:
@@ -68,17 +133,13 @@ async def _verify(session: Session, mesh: Mesh, given: str) -> None:
                 "signal": answer.signal,
                 "issuer": answer.issuer,
                 "valid": True,
-                "steps": [{"name": step.name, "detail": step.detail} for step in steps],
+                "certified": is_certified(steps),
+                "steps": _json(steps),
                 "note": HONEST_SENTENCE,
             }
         )
         return
-    for step in steps:
-        output.show(
-            Text.assemble(("✓ ", "bold green"), (f"{step.name:<11}", "bold"), clean(step.detail))
-        )
-    output.say(f"\n{answer.signal} is valid.", "bold green")
-    output.say(HONEST_SENTENCE)
+    _show(output, steps, f"{answer.signal} is valid.", HONEST_SENTENCE)
 
 
 def check(mesh: Mesh, answer: ProofAnswer, wanted: str) -> list[Step]:
@@ -103,3 +164,105 @@ def check(mesh: Mesh, answer: ProofAnswer, wanted: str) -> list[Step]:
         answer.index,
         [bytes.fromhex(node) for node in answer.inclusion],
     )
+
+
+def is_certified(steps: Sequence[Step]) -> bool:
+    """Whether the steps show the cosignatures of a quorum."""
+    return any(step.name == "certified" for step in steps)
+
+
+# --- from a file
+
+
+@dataclass(frozen=True)
+class FileVerdict:
+    """What verifying a file showed; a file that does not hold is an error."""
+
+    kind: str
+    """`tlog-proof` or `evidence`."""
+    log: str
+    """The member whose log it is about."""
+    steps: list[Step]
+    note: str
+    """What is shown by it, and what is not."""
+    entry: str | None = None
+    """Id of the entry that is proven."""
+
+
+def check_file(mesh: Mesh, data: bytes) -> FileVerdict:
+    """Verify a file by what its first line says that it is.
+
+    :raises FileNotValidError: it is neither kind of proof.
+    :raises MeshError, ProofsError: the step that failed.
+    """
+    if data.startswith(HEADER.encode()):
+        read, steps = read_portable(mesh, data), verify_portable(mesh, data)
+        note = WITHOUT_CONTENT if read.content is None else HONEST_SENTENCE
+        return FileVerdict("tlog-proof", read.log, steps, note, entry_id(read.note))
+    if data.startswith(b"{"):
+        evidence = Evidence.from_json(data.rstrip(b"\n"))
+        steps = verify_evidence_steps(mesh, evidence)
+        return FileVerdict("evidence", evidence.log, steps, ACCUSING_SENTENCE)
+    raise FileNotValidError(
+        f"it begins neither with {HEADER!r} nor with {{: it is no proof",
+        hint="give a file that `orgnode log prove` or `orgnode evidence --export` wrote",
+    )
+
+
+def _show_file(output: Output, mesh: Mesh, path: Path) -> None:
+    data = _read(path)
+    name = clean(str(path))
+    try:
+        found = check_file(mesh, data)
+    except FileNotValidError as error:
+        raise FileNotValidError(f"{name} is NOT valid: {error}", hint=error.hint) from error
+    except (MeshError, ProofsError) as error:
+        raise FileNotValidError(
+            f"{name} is NOT valid in the mesh {mesh.constraints.name}: "
+            f"{type(error).__name__}: {error}",
+            hint="it was changed or cut off, or is of another mesh: compare the genesis",
+        ) from error
+    if output.as_json:
+        output.item(
+            {
+                "file": str(path),
+                "kind": found.kind,
+                "mesh": mesh.mesh_id,
+                "log": found.log,
+                **({} if found.entry is None else {"entry": found.entry}),
+                "valid": True,
+                "steps": _json(found.steps),
+                "note": found.note,
+            }
+        )
+        return
+    mesh_step = Step("mesh", f"{mesh.constraints.name}, {mesh.mesh_id}")
+    said = "holds" if found.entry is None else f"holds: entry {found.entry}"
+    _show(output, [mesh_step, *found.steps], f"{name} {said}.", found.note)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_PROOF + 1)  # more is no proof, whatever it begins with
+    except OSError as error:
+        raise MissingFileError(
+            f"cannot read {path}: {error.strerror or type(error).__name__}",
+            hint="check the file's name; a signal's id is hex, at least 6 digits of it",
+        ) from error
+
+
+# --- showing
+
+
+def _json(steps: Sequence[Step]) -> list[dict[str, str]]:
+    return [{"name": step.name, "detail": step.detail} for step in steps]
+
+
+def _show(output: Output, steps: Sequence[Step], verdict: str, note: str) -> None:
+    for step in steps:
+        # What is true and yet no reason to act on it gets no tick.
+        mark = ("! ", "bold yellow") if step.name == "provisional" else ("✓ ", "bold green")
+        output.show(Text.assemble(mark, (f"{step.name:<11}", "bold"), clean(step.detail)))
+    output.say(f"\n{verdict}", "bold green")
+    output.say(note)

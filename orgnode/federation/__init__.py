@@ -1,30 +1,33 @@
-"""Between organizations: serving the own log, following the others', over mutual TLS.
+"""Between organizations: following, certifying and serving members' logs, over mutual TLS.
 
-    FederationServer   what peers ask of this node: its log, and taking their announcements
-    PeerClient         a warm, pinned line to one peer
-    LogSync            following one peer's log, durable and verified
-    Announcer          telling the peers what is new
-    AntiEntropy        asking the peers again and again
+    FederationServer   HTTPS for members only, around ...
+    FederationService  ... what peers ask of this node, and how much of it at a time
+    PeerClient         what this node asks of a peer, over ...
+    HttpLine           ... a warm, pinned line to it
+
+`orgnode.federation.replicator` puts the parts together. (It is not imported here: it needs
+`orgnode.ownlog`, which needs this package's errors.)
 
 Peers are told apart by the key that they prove in the handshake. No address that a peer names is
 ever asked.
 """
 
-from orgnode.federation.announcer import Announcer
-from orgnode.federation.antientropy import AntiEntropy
 from orgnode.federation.client import PeerClient
+from orgnode.federation.handlers import Handlers
+from orgnode.federation.httpline import HttpLine
 from orgnode.federation.limits import ClientLimits, Rhythm, ServerLimits
+from orgnode.federation.reply import Reply
 from orgnode.federation.server import FederationServer
-from orgnode.federation.sync import LogSync, PeerStatus
+from orgnode.federation.service import FederationService
 
 __all__ = [
-    "Announcer",
-    "AntiEntropy",
     "ClientLimits",
     "FederationServer",
-    "LogSync",
+    "FederationService",
+    "Handlers",
+    "HttpLine",
     "PeerClient",
-    "PeerStatus",
+    "Reply",
     "Rhythm",
     "ServerLimits",
 ]

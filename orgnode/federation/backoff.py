@@ -6,19 +6,20 @@ import asyncio
 import random
 from contextlib import suppress
 
-_RANDOM = random.SystemRandom()
+_SYSTEM = random.SystemRandom()
 
 
 class Backoff:
     """How long to leave something alone after it failed again and again. Times in seconds.
 
     The pause doubles from `first` to `cap`; each is drawn from its upper half, so that many nodes
-    that lost the same peer together do not come back together.
+    that lost the same peer together do not come back together. `jitter` is where chance comes from.
     """
 
-    def __init__(self, first: float, cap: float) -> None:
+    def __init__(self, first: float, cap: float, jitter: random.Random = _SYSTEM) -> None:
         self._first = first
         self._cap = cap
+        self._jitter = jitter
         self.failures = 0
 
     def failed(self) -> float:
@@ -26,25 +27,15 @@ class Backoff:
         # Past 2^30 the cap has long been reached, and a float would overflow some day.
         longest = min(self._cap, self._first * 2.0 ** min(self.failures, 30))
         self.failures += 1
-        return jittered(longest)
+        return self._jitter.uniform(longest / 2, longest)
 
     def worked(self) -> None:
         """Forget the failures."""
         self.failures = 0
 
 
-def jittered(seconds: float) -> float:
-    """A random time between half of `seconds` and all of it."""
-    return _RANDOM.uniform(seconds / 2, seconds)
-
-
-def between(low: float, high: float) -> float:
-    """A random time between two, evenly spread."""
-    return _RANDOM.uniform(low, high)
-
-
-async def pause(seconds: float, wake: asyncio.Event) -> None:
-    """Wait for `seconds`, or until `wake` is set; clears it."""
+async def pause(seconds: float | None, wake: asyncio.Event) -> None:
+    """Wait for `seconds` (None: for ever), or until `wake` is set; clears it."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await wake.wait()

@@ -1,63 +1,91 @@
-"""Asking again for bodies that a peer did not hand over, a bounded number of times."""
+"""Asking for bodies that were not handed over, at every mirror, more and more rarely."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+
+import structlog
 
 from mesh.errors import BodyDigestError, MissingBodyError
 from mesh.wire import BodyAnswer, Missing
 from orgnode.federation.client import PeerClient
+from orgnode.federation.errors import PeerError
 from orgnode.federation.limits import Rhythm
 from orgnode.federation.paths import MAX_BODIES
 from orgnode.federation.ports import Clock
-from orgnode.store import Store
+from orgnode.store import DeferredRow, Store
+
+log = structlog.get_logger(__name__)
 
 Item = tuple[int, bytes, BodyAnswer]
 
-# What asking the peer again can lift; other deferred entries wait for an upgrade of this node.
+# What asking again can lift; other deferred entries wait for an upgrade of this node.
 _ASKABLE = (MissingBodyError.__name__, BodyDigestError.__name__)
 # Of the oldest ones; a log that withholds more than this holds up its own later ones.
 _LOOKED_AT = 1_024
 
 
 class DeferredBodies:
-    """Remembers, for one log, how often and when each missing body was asked for."""
+    """Remembers, for one log, how often and when each missing body was asked for.
 
-    def __init__(self, store: Store, client: PeerClient, rhythm: Rhythm, clock: Clock) -> None:
+    An owner may withhold a body, a mirror may have lost it; whoever has it can hand it over, for
+    the entry's digest tells the true one. So an attempt asks every source in turn, and does not
+    count if none of them answered. The pauses double `Rhythm.body_attempts` times and then stay: a
+    body that is never asked for again would keep this node from cosigning that log for good.
+    """
+
+    def __init__(self, store: Store, log: str, rhythm: Rhythm, clock: Clock) -> None:
         self._store = store
-        self._client = client
+        self._log = log
         self._rhythm = rhythm
         self._clock = clock
-        # Attempts so far, and when the next one is due (Unix seconds).
+        # Attempts so far, and when the next one is due.
         self._attempts: dict[int, tuple[int, float]] = {}
 
-    async def ask(self, log: str) -> AsyncIterator[list[Item]]:
-        """Ask for what is due and hand out what came, range by range. Raises PeerError."""
-        rows = [row for error in _ASKABLE for row in self._store.deferred(log, error, _LOOKED_AT)]
+    async def ask(self, sources: Sequence[PeerClient]) -> AsyncIterator[list[Item]]:
+        """Ask for what is due and hand out what came, range by range.
+
+        What is handed out is to be stored before the next range is asked for: the next source is
+        asked for what the store still misses then. A source that fails is passed over.
+        """
+        rows = self._missing()
+        now = self._clock()
         self._attempts = {
             row.index: self._attempts[row.index] for row in rows if row.index in self._attempts
         }
-        now = self._clock()
-        notes = {row.index: row.note for row in rows if self._is_due(row.index, now)}
-        for start, end in ranges(sorted(notes), MAX_BODIES):
-            for index in range(start, end):
-                self._count(index, now)
-            answers = await self._client.bodies(start, end)
-            items: list[Item] = [
-                (index, notes[index], answer)
-                for index, answer in zip(range(start, end), answers, strict=True)
-                if not isinstance(answer, Missing)
-            ]
-            if items:
-                yield items
+        due = {row.index for row in rows if self._attempts.get(row.index, (0, now))[1] <= now}
+        answered = False
+        for source in sources:
+            notes = {row.index: row.note for row in self._missing() if row.index in due}
+            if not notes:
+                return
+            try:
+                for start, end in ranges(sorted(notes), MAX_BODIES):
+                    answers = await source.bodies(self._log, start, end)
+                    if not answered:
+                        answered = True
+                        self._count(due, now)
+                    items: list[Item] = [
+                        (index, notes[index], answer)
+                        for index, answer in zip(range(start, end), answers, strict=True)
+                        if not isinstance(answer, Missing)
+                    ]
+                    if items:
+                        yield items
+            except PeerError as error:
+                log.info("bodies.failed", peer=source.card.name, error=type(error).__name__)
 
-    def _is_due(self, index: int, now: float) -> bool:
-        attempts, at = self._attempts.get(index, (0, now))
-        return attempts < self._rhythm.body_attempts and at <= now
+    def _missing(self) -> list[DeferredRow]:
+        return [
+            row for error in _ASKABLE for row in self._store.deferred(self._log, error, _LOOKED_AT)
+        ]
 
-    def _count(self, index: int, now: float) -> None:
-        attempts = self._attempts.get(index, (0, now))[0]
-        self._attempts[index] = attempts + 1, now + self._rhythm.body_pause * 2.0**attempts
+    def _count(self, indexes: Iterable[int], now: float) -> None:
+        for index in indexes:
+            attempts = self._attempts.get(index, (0, now))[0]
+            doublings = min(attempts, self._rhythm.body_attempts)
+            due = now + self._rhythm.body_pause * 2.0**doublings
+            self._attempts[index] = attempts + 1, due
 
 
 def ranges(indexes: Sequence[int], most: int) -> list[tuple[int, int]]:

@@ -40,8 +40,9 @@ class PeerTimeoutError(PeerError):
 class PeerAnswerError(PeerError):
     """The peer's answer is not what the protocol allows: status, size, encoding or form.
 
-    `status` is the HTTP status, `told` the name of the error that the peer reported, if any, and
-    `resets` the day on which it says that it will serve again, if it refused for a day's budget.
+    `status` is the HTTP status, `told` the name of the error that the peer reported, if any,
+    `resets` the day on which it says that it will serve again, if it refused for a day's budget,
+    and `size` the size of the log that a witness told with a 409 (C2SP tlog-witness).
     """
 
     def __init__(
@@ -52,11 +53,13 @@ class PeerAnswerError(PeerError):
         status: int = 200,
         told: str | None = None,
         resets: Day | None = None,
+        size: int | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
         self.told = told
         self.resets = resets
+        self.size = size
 
 
 class AnswerTooLargeError(PeerAnswerError):
@@ -65,6 +68,18 @@ class AnswerTooLargeError(PeerAnswerError):
 
 class EncodedAnswerError(PeerAnswerError):
     """The peer compressed its answer, which this node never asks for (decompression bomb)."""
+
+
+class StaleOldSizeAnswer(PeerAnswerError):  # noqa: N818 - the protocol's way to tell the size
+    """The witness knows this log at another size than the request's old one: ask again from there.
+
+    `size` is the size that it cosigned last, as it says (C2SP tlog-witness, status 409).
+    """
+
+    size: int
+
+    def __init__(self, size: int, peer: str = "the witness") -> None:
+        super().__init__(f"{peer} cosigned this log at size {size} last", status=409, size=size)
 
 
 class NotYourLogError(FederationError):
@@ -81,3 +96,26 @@ class NotYourRequestError(FederationError):
 
 class SuspendedPeerError(FederationError):
     """The owner of this log provably showed two histories; its entries are not followed."""
+
+
+class RecoveringError(FederationError):
+    """This node has not asked enough members about its own past yet, so it signs nothing.
+
+    Its disk may be an old backup: a signature on top of it could contradict one that others hold.
+    """
+
+
+class ForkedSelfError(FederationError):
+    """Members hold a checkpoint of this node's own log that its disk contradicts: sign nothing."""
+
+
+class NotMirroredError(FederationError):
+    """A witness is asked about a checkpoint whose entries and bodies it does not all hold yet."""
+
+
+class MirrorQuotaError(FederationError):
+    """A log grew by more in one day than this node mirrors; it is followed again tomorrow."""
+
+
+class OwnQuotaError(FederationError):
+    """This organization used up its entries of the day; peers would refuse any more."""

@@ -1,4 +1,4 @@
-"""Fetching a segment of a peer's log: its entries, their bodies, and the hashes to its right.
+"""Fetching a segment of a log from whoever mirrors it: entries, bodies, hashes to its right.
 
 The parts are asked for side by side over the warm connections. Tiles at the log's right edge are
 needed for every segment of one pull, so they are kept for its duration.
@@ -26,7 +26,7 @@ _KEPT_TILES = 16
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a peer served for one segment, unverified."""
+    """What a peer handed over for one segment, unverified."""
 
     entries: list[bytes]
     bodies: list[BodyAnswer]
@@ -34,17 +34,18 @@ class Fetched:
 
 
 class Fetcher:
-    """Fetches from one peer's log. Use one for each pull: it keeps tiles that recur."""
+    """Fetches one log from one peer. Use one for each pull: it keeps tiles that recur."""
 
-    def __init__(self, client: PeerClient) -> None:
+    def __init__(self, client: PeerClient, log: str) -> None:
         self._client = client
+        self._log = log
         self._tiles: OrderedDict[TileAddress, bytes] = OrderedDict()
 
     async def segment(self, segment: Segment) -> Fetched:
         """Everything that checking one segment takes. Raises what PeerClient raises."""
         entries, bodies, tail = await together(
             self._entries(segment),
-            self._client.bodies(segment.start, segment.end),
+            self._client.bodies(self._log, segment.start, segment.end),
             self.nodes(segment.tail, segment.size),
         )
         return Fetched(entries, bodies, tail)
@@ -65,7 +66,9 @@ class Fetcher:
         first, last = segment.start // TILE_WIDTH, (segment.end - 1) // TILE_WIDTH
         bundles = await together(
             *(
-                self._client.bundle(index, min(TILE_WIDTH, segment.size - index * TILE_WIDTH))
+                self._client.bundle(
+                    self._log, index, min(TILE_WIDTH, segment.size - index * TILE_WIDTH)
+                )
                 for index in range(first, last + 1)
             )
         )
@@ -75,7 +78,7 @@ class Fetcher:
 
     async def _tile(self, tile: TileAddress) -> bytes:
         assert tile.level != "entries"
-        return await self._client.tile(tile.level, tile.index, tile.width)
+        return await self._client.tile(self._log, tile.level, tile.index, tile.width)
 
     def _keep(self, found: dict[TileAddress, bytes], used: Sequence[TileAddress]) -> None:
         for tile in used:

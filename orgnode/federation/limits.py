@@ -29,6 +29,10 @@ class ServerLimits:
     at a time: an asker that gave up waiting may come back while its first request is at work.
     `max_evaluation`: bytes of such a request.
     `connections`: open connections of one member; `handshakes`: connections of nobody yet.
+
+    `rate`: requests of one member a second, `burst` at once; evaluations have as many again.
+    `reads`: big reads (tiles, bundles, bodies) of one member at a time, `held`: bytes in memory for
+    one member, of requests and of answers that it has not taken yet. What is over these two waits.
     """
 
     handshake: float = 10.0
@@ -45,13 +49,17 @@ class ServerLimits:
     max_evaluation: int = 8 * KIB
     connections: int = 32
     handshakes: int = 128
+    rate: float = 500.0
+    burst: int = 1_000
+    reads: int = 4
+    held: int = 32 * MIB
 
 
 @dataclass(frozen=True)
 class ClientLimits:
     """What this node grants a peer that it asks.
 
-    `short` is the total deadline of small answers (ping, checkpoint), `long` the one of bundles,
+    `short` is the total deadline of small answers (ping, notes, gossip), `long` the one of bundles,
     bodies, tiles and announcements. `idle` is how long an unused connection is kept; it is shorter
     than the server's, so that the asker closes first and no request meets a connection that is
     just closing. `connections` are for the logs, `evaluations` as many again for evaluations, so
@@ -69,15 +77,25 @@ class ClientLimits:
 class Rhythm:
     """How often peers are asked, and how long a failing one is left alone.
 
-    Polls are `poll[0]`..`poll[1]` apart at random. After failures the pause grows from `backoff`
-    by doubling to `backoff_cap`, with full jitter in its upper half. `patience` is how long an
-    announcement waits for a pull of the same log that is under way. Missing bodies are asked for
-    again at most `body_attempts` times, the first time after `body_pause`, doubling.
+    A random peer is asked what it holds every `gossip[0]`..`gossip[1]` seconds. After failures the
+    pause grows from `backoff` by doubling to `backoff_cap`, with full jitter in its upper half.
+    `patience` is how long an announcement waits for a pull of the same log that is under way.
+    Missing bodies are asked for again after `body_pause`; that pause doubles `body_attempts` times
+    and then stays.
+
+    A round of cosignatures that others have outgrown is given up after `round_timeout`, which
+    doubles up to `round_timeout_cap` while nothing gets certified. A peer that has cosigned waits
+    `push_pause` for the others before it is handed what came since. A peer that lacks entries for
+    longer than `behind_alert` is an alert, as own entries are that nobody certifies.
     """
 
-    poll: tuple[float, float] = (1.0, 5.0)
+    gossip: tuple[float, float] = (1.0, 5.0)
     backoff: float = 0.25
     backoff_cap: float = 60.0
     patience: float = 2.0
     body_attempts: int = 8
     body_pause: float = 5.0
+    round_timeout: float = 2.0
+    round_timeout_cap: float = 30.0
+    push_pause: float = 0.05
+    behind_alert: float = 30.0

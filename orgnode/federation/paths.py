@@ -1,15 +1,18 @@
 """The federation's URL paths: built by the client, parsed strictly by the server.
 
 Everything lies under `/federation/v1`. Below `logs/<member>/` the layout is that of C2SP
-tlog-tiles, with `bodies/<start>/<end>` beside it. A path is compared as the raw bytes of the
-request line: no query, no percent-encoding, no leading zeros, so that every resource has exactly
-one spelling.
+tlog-tiles, with `bodies/<start>/<end>`, `certificate` and `seen` beside it; any log that a member
+holds is there, its own and others'. `add-checkpoint` is that of C2SP tlog-witness. A path is
+compared as the raw bytes of the request line: no query, no percent-encoding, no leading zeros, so
+that every resource has exactly one spelling.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from mesh.wire import MAX_ANNOUNCED
 from proofs.errors import ProofsError
@@ -18,6 +21,8 @@ from proofs.tiles import TileAddress, parse_tile_path
 PREFIX = "/federation/v1"
 PING = f"{PREFIX}/ping"
 ANNOUNCE = f"{PREFIX}/announce"
+ADD_CHECKPOINT = f"{PREFIX}/add-checkpoint"
+GOSSIP = f"{PREFIX}/gossip"
 EVALUATE = f"{PREFIX}/evaluate"
 EVALUATIONS = f"{PREFIX}/evaluations"
 
@@ -28,12 +33,23 @@ MAX_BODIES = MAX_ANNOUNCED
 _MAX_TILES = 1 << 40
 
 _LOG = re.compile(rf"{re.escape(PREFIX)}/logs/([a-z0-9.-]{{1,100}})/([!-~]{{1,200}})", re.ASCII)
+_RECEIPT = re.compile(rf"{re.escape(PREFIX)}/receipts/([0-9a-f]{{64}})", re.ASCII)
 _BODIES = re.compile(r"bodies/(0|[1-9][0-9]{0,15})/([1-9][0-9]{0,15})", re.ASCII)
 
 
 @dataclass(frozen=True)
 class CheckpointPath:
-    """The log's latest signed checkpoint."""
+    """The log's latest signed checkpoint, with the cosignatures that certify it if there are."""
+
+
+@dataclass(frozen=True)
+class CertificatePath:
+    """The log's latest checkpoint that a quorum cosigned."""
+
+
+@dataclass(frozen=True)
+class SeenPath:
+    """The latest signed checkpoint ever seen of the log, whether its entries came or not."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +67,19 @@ class TilePath:
     tile: TileAddress
 
 
-LogResource = CheckpointPath | BodiesPath | TilePath
+NotePath = CheckpointPath | CertificatePath | SeenPath
+LogResource = NotePath | BodiesPath | TilePath
+
+
+_NOTES: Final[Mapping[str, NotePath]] = {
+    "checkpoint": CheckpointPath(),
+    "certificate": CertificatePath(),
+    "seen": SeenPath(),
+}
 
 
 class PathError(ValueError):
-    """A path below a log that is no checkpoint, tile, bundle or range of bodies."""
+    """A path below a log that is no note, tile, bundle or range of bodies."""
 
 
 def log_path(member: str) -> str:
@@ -69,10 +93,21 @@ def split_log_path(path: str) -> tuple[str, str] | None:
     return None if match is None else (match[1], match[2])
 
 
+def receipt_path(entry_id: str) -> str:
+    """Where a member's receipt for a retraction is; `entry_id` is the retraction's, in hex."""
+    return f"{PREFIX}/receipts/{entry_id}"
+
+
+def parse_receipt_path(path: str) -> str | None:
+    """The id of the retraction that a receipt is asked for, or None for another path."""
+    match = _RECEIPT.fullmatch(path)
+    return None if match is None else match[1]
+
+
 def parse_resource(rest: str) -> LogResource:
     """What a path below `logs/<member>/` names. Raises PathError for every other spelling."""
-    if rest == "checkpoint":
-        return CheckpointPath()
+    if (note := _NOTES.get(rest)) is not None:
+        return note
     if rest.startswith("bodies/"):
         match = _BODIES.fullmatch(rest)
         if match is None:

@@ -18,6 +18,37 @@ Clock = Callable[[], float]
 OnAssessed = Callable[[str, Sequence[Assessed]], None]
 
 
+class Line(Protocol):
+    """One warm way to one peer: a request goes out, the bytes of its answer come back.
+
+    `HttpLine` is the one over mutual TLS; a simulator has its own. Whatever a peer can do to a
+    request ends in one of the four errors of `ask`, so that callers see no transport.
+    """
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        cap: int,
+        deadline: float,
+        body: bytes | None = None,
+        evaluation: bool = False,
+    ) -> bytes:
+        """The body of a 200 answer, at most `cap` bytes, whole within `deadline` seconds.
+
+        `evaluation`: on connections apart from those for the logs.
+
+        :raises PeerUnreachableError, WrongPeerError, PeerTimeoutError: there is no whole answer.
+        :raises PeerAnswerError: the answer is another one (`orgnode.federation.reply.unwrap`).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close what is open; a later `ask` opens it anew."""
+        ...
+
+
 class Workers(Protocol):
     """Where heavy work runs, off the event loop."""
 

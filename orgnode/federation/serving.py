@@ -1,77 +1,87 @@
-"""Reading the own log for peers: checkpoint, tiles of hashes, bundles of entries, bodies.
+"""Reading logs for peers: checkpoint, certificate, tiles of hashes, bundles of entries, bodies.
 
-Runs in threads, so that building a bundle of a quarter of a megabyte never holds up the event loop.
-Tiles of any width up to the current size are served: a peer that follows an older checkpoint asks
-for the partial tiles of that size (C2SP tlog-tiles, "Partial Tiles").
+Any log that is held here is served, whoever owns it: what is served hashes to what its owner
+signed, so that it needs no trust in whoever serves it. Tiles of any width up to the held size are
+served: a peer that follows an older checkpoint asks for the partial tiles of that size (C2SP
+tlog-tiles, "Partial Tiles").
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from mesh.wire import encode_bodies
-from orgnode.federation.paths import BodiesPath, CheckpointPath, LogResource, TilePath
+from orgnode.federation.paths import (
+    BodiesPath,
+    CertificatePath,
+    CheckpointPath,
+    LogResource,
+    NotePath,
+    SeenPath,
+    TilePath,
+)
+from orgnode.federation.reply import FOR_EVER, Reply, note_reply, octets_reply
 from orgnode.store import Store, StoreRangeError
 from proofs.merkle import NodeAddress
 from proofs.tiles import TILE_HEIGHT, TILE_WIDTH, TileAddress, encode_bundle
 
-# The log only grows, so a tile of a given width never changes; a body can be erased at any time.
-_FOR_EVER = "private, max-age=31536000, immutable"
-_NEVER = "no-store"
-_BYTES = "application/octet-stream"
-
 
 class NotServedError(LookupError):
-    """The log does not reach as far as what was asked for."""
+    """The log, as far as it is held here, does not reach to what was asked for."""
 
 
-@dataclass(frozen=True)
-class Served:
-    """One answer: its bytes, their media type, and how long they may be kept."""
+class LogReader:
+    """Builds answers about logs from the store. Its methods may run in any thread."""
 
-    data: bytes
-    content_type: str
-    cache_control: str
-
-
-class OwnLogReader:
-    """Builds answers about one log from the store. Its methods may run in any thread."""
-
-    def __init__(self, store: Store, name: str) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
-        self._name = name
 
-    def read(self, resource: LogResource) -> Served:
-        """The answer for a resource; raises NotServedError when the log does not reach that far."""
+    def read(self, log: str, resource: LogResource) -> Reply:
+        """The answer for a resource of a member's log; a body that is not here is Missing.
+
+        :raises NotServedError: the log is not held, or not as far as that.
+        """
         try:
             match resource:
-                case CheckpointPath():
-                    return self._checkpoint()
                 case BodiesPath(start, end):
-                    answers = self._store.bodies(self._name, start, end)
-                    return Served(encode_bodies(answers), _BYTES, _NEVER)
+                    return octets_reply(encode_bodies(self._store.bodies(log, start, end)))
                 case TilePath(tile):
-                    return self._tile(tile)
+                    return octets_reply(self._tile(log, tile), FOR_EVER)
+                case _:
+                    return note_reply(self._note(log, resource))
         except StoreRangeError as error:
-            raise NotServedError("the log is shorter than that") from error
+            raise NotServedError("the log is shorter than that here") from error
 
-    def _checkpoint(self) -> Served:
-        note = self._store.checkpoint(self._name)
+    def _note(self, log: str, resource: NotePath) -> bytes:
+        match resource:
+            case CheckpointPath():
+                note = self._checkpoint(log)
+            case CertificatePath():
+                note = self._store.certificate(log)
+            case SeenPath():
+                note = self._store.seen(log)
         if note is None:
-            raise NotServedError("no checkpoint has been signed yet")
-        return Served(note, "text/plain", _NEVER)
+            raise NotServedError("there is no such note of this log here")
+        return note
 
-    def _tile(self, tile: TileAddress) -> Served:
+    def _checkpoint(self, log: str) -> bytes | None:
+        checkpoint = self._store.checkpoint(log)
+        certificate = self._store.certificate(log)
+        if checkpoint is None or certificate is None:
+            return checkpoint
+        # One text, one size and root: then the note with more signatures says more.
+        return certificate if _text(certificate) == _text(checkpoint) else checkpoint
+
+    def _tile(self, log: str, tile: TileAddress) -> bytes:
         start = tile.index * TILE_WIDTH
         end = start + tile.width
         if tile.level == "entries":
-            parts = self._store.entries(self._name, start, end)
-        elif tile.level == 0:
-            parts = self._store.leaves(self._name, start, end)
-        else:
-            level = tile.level * TILE_HEIGHT
-            parts = self._store.nodes(
-                self._name, [NodeAddress(level, index) for index in range(start, end)]
-            )
-        data = encode_bundle(parts) if tile.level == "entries" else b"".join(parts)
-        return Served(data, _BYTES, _FOR_EVER)
+            return encode_bundle(self._store.entries(log, start, end))
+        if tile.level == 0:
+            return b"".join(self._store.leaves(log, start, end))
+        level = tile.level * TILE_HEIGHT
+        addresses = [NodeAddress(level, index) for index in range(start, end)]
+        return b"".join(self._store.nodes(log, addresses))
+
+
+def _text(note: bytes) -> bytes:
+    """What the note's signatures sign: all before its last empty line (C2SP signed-note)."""
+    return note.rpartition(b"\n\n")[0]

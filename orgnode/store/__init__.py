@@ -6,6 +6,7 @@
 """
 
 from orgnode.store.errors import (
+    CertifiedRootError,
     DuplicateReferenceError,
     ForeignDatabaseError,
     NewerSchemaError,
@@ -18,8 +19,11 @@ from orgnode.store.errors import (
     StoreFullError,
     StoreRangeError,
     StoreReadOnlyError,
+    WitnessConflictError,
+    WitnessedRootError,
 )
 from orgnode.store.interface import LogStore, SignalStore, Store, VaultStore
+from orgnode.store.interface_certifying import CertifyingStore, ReceiptStore
 from orgnode.store.interface_matching import CommitteeStore, MatchStore
 from orgnode.store.records import (
     EVENT_TYPES,
@@ -32,6 +36,7 @@ from orgnode.store.records import (
     FeedFilter,
     KnownReference,
     LogRow,
+    ReceiptRecord,
     SealedIncident,
     SignalFilter,
     SignalRecord,
@@ -42,6 +47,8 @@ from orgnode.store.sqlite import SqliteStore
 
 __all__ = [
     "EVENT_TYPES",
+    "CertifiedRootError",
+    "CertifyingStore",
     "CheckpointRecord",
     "CommitteeStore",
     "Counts",
@@ -59,6 +66,8 @@ __all__ = [
     "Misconduct",
     "NewerSchemaError",
     "Promotion",
+    "ReceiptRecord",
+    "ReceiptStore",
     "SealedIncident",
     "SecondRootError",
     "SignalFilter",
@@ -77,4 +86,6 @@ __all__ = [
     "StoreReadOnlyError",
     "TokenSource",
     "VaultStore",
+    "WitnessConflictError",
+    "WitnessedRootError",
 ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from mesh.assessment import Outcome
-from mesh.evidence import Evidence
 from mesh.following import FollowerState
+from mesh.outcome import Outcome
 from mesh.wire import Erased, Present
-from orgnode.store import promotion_rows, vault_rows
-from orgnode.store.effects import Context, count_outcome, follow_up, own_log
+from orgnode.store import day_rows, vault_rows
+from orgnode.store.context import Context, Settings
+from orgnode.store.effects import follow_up, suspend
 from orgnode.store.errors import SecondRootError, StoreConflictError
 from orgnode.store.records import LogRow, SealedIncident
 from orgnode.store.tree import complete_nodes
@@ -22,7 +22,7 @@ _STALE = "read the log's state again; another task has written to it"
 
 def commit_segment(
     connection: sqlite3.Connection,
-    own: str,
+    settings: Settings,
     now: float,
     log: str,
     expected_size: int,
@@ -31,7 +31,7 @@ def commit_segment(
     vaulted: Iterable[SealedIncident],
 ) -> int:
     """`Store.commit_segment`."""
-    context = _context(connection, own, now, log)
+    context = Context.of(connection, settings, now, log)
     size = _size(context)
     if size != expected_size:
         raise StoreConflictError(f"{log} has {size} entries, not {expected_size}", hint=_STALE)
@@ -48,10 +48,10 @@ def commit_segment(
 
 
 def save_state(
-    connection: sqlite3.Connection, own: str, now: float, log: str, state: FollowerState
+    connection: sqlite3.Connection, settings: Settings, now: float, log: str, state: FollowerState
 ) -> int:
     """`Store.save_state`."""
-    context = _context(connection, own, now, log)
+    context = Context.of(connection, settings, now, log)
     size = _size(context)
     if state.size != size:
         raise StoreConflictError(f"{log} has {size} entries, not {state.size}", hint=_STALE)
@@ -60,46 +60,31 @@ def save_state(
 
 
 def resolve_deferred(
-    connection: sqlite3.Connection, own: str, now: float, log: str, rows: Iterable[LogRow]
+    connection: sqlite3.Connection, settings: Settings, now: float, log: str, rows: Iterable[LogRow]
 ) -> int:
     """`Store.resolve_deferred`."""
-    context = _context(connection, own, now, log)
+    context = Context.of(connection, settings, now, log)
     decided = 0
     for row in rows:
         known = connection.execute(
-            "SELECT id, leaf, retry, outcome, error, body FROM entry WHERE log = ? AND idx = ?",
+            "SELECT id, leaf, retry, outcome, error, body, kind, day FROM entry"
+            " WHERE log = ? AND idx = ?",
             (context.log, row.index),
         ).fetchone()
         if known is None or known[1] != row.leaf:
             raise StoreConflictError(f"{log} holds another entry at {row.index}", hint=_STALE)
-        entry, _, retry, outcome, error, body = known
+        entry, _, retry, outcome, error, body, kind, day = known
         if not retry:
             continue
         if row.retryable and (row.outcome, row.error, _body(row)) == (outcome, error, body):
             continue
         decided += not row.retryable
-        _update(context, entry, row, outcome)
+        context.count_outcome(Outcome(outcome), -1)
+        day_rows.note(context.days, kind, day, error, -1)
+        _update(context, entry, row)
         follow_up(context, entry, row)
     context.finish()
     return decided
-
-
-def _context(connection: sqlite3.Connection, own: str, now: float, log: str) -> Context:
-    number = log_id(connection, log)
-    return Context(connection, number, now, own_log(connection, own))
-
-
-def log_id(connection: sqlite3.Connection, log: str) -> int:
-    """Number of a log, which is made if nothing was stored about it."""
-    row = connection.execute("SELECT id FROM log WHERE name = ?", (log,)).fetchone()
-    if row is not None:
-        return int(row[0])
-    empty = FollowerState.empty()
-    cursor = connection.execute(
-        "INSERT INTO log (name, size, frontier) VALUES (?, ?, ?) RETURNING id",
-        (log, empty.size, empty.frontier.to_bytes()),
-    )
-    return int(cursor.fetchone()[0])
 
 
 def _size(context: Context) -> int:
@@ -146,16 +131,18 @@ def _insert(context: Context, rows: Sequence[LogRow]) -> None:
             for entry, row in enumerate(rows, first)
         ),
     )
-    counts: dict[Outcome, int] = {}
     for entry, row in enumerate(rows, first):
-        counts[row.outcome] = counts.get(row.outcome, 0) + 1
+        _count(context, row)
         _put_body(connection, entry, row)
         follow_up(context, entry, row)
-    for outcome, n in counts.items():
-        count_outcome(context, outcome, n)
 
 
-def _update(context: Context, entry: int, row: LogRow, before: str) -> None:
+def _count(context: Context, row: LogRow) -> None:
+    context.count_outcome(row.outcome, 1)
+    day_rows.note(context.days, row.kind, row.day, row.error)
+
+
+def _update(context: Context, entry: int, row: LogRow) -> None:
     context.connection.execute(
         "UPDATE entry SET kind = ?, day = ?, expires = ?, outcome = ?, error = ?, reason = ?,"
         " retry = ?, body = ? WHERE id = ?",
@@ -173,8 +160,7 @@ def _update(context: Context, entry: int, row: LogRow, before: str) -> None:
     )
     context.connection.execute("DELETE FROM body WHERE entry = ?", (entry,))
     _put_body(context.connection, entry, row)
-    count_outcome(context, Outcome(before), -1)
-    count_outcome(context, row.outcome, 1)
+    _count(context, row)
 
 
 def _put_body(connection: sqlite3.Connection, entry: int, row: LogRow) -> None:
@@ -186,35 +172,25 @@ def _put_body(connection: sqlite3.Connection, entry: int, row: LogRow) -> None:
 
 def _set_state(context: Context, log: str, state: FollowerState) -> None:
     connection = context.connection
-    checkpoint, target, evidence = connection.execute(
-        "SELECT checkpoint, target, evidence FROM log WHERE id = ?", (context.log,)
+    checkpoint, target = connection.execute(
+        "SELECT checkpoint, target FROM log WHERE id = ?", (context.log,)
     ).fetchone()
     for note, known in ((state.checkpoint, checkpoint), (state.target, target)):
         if note is not None and note != known:
             _put_checkpoint(context, log, note)
-    found = None if state.evidence is None else state.evidence.to_json()
-    if found is not None and evidence is None:
-        assert state.evidence is not None
-        context.event("evidence", None, detail=_summary(state.evidence))
     connection.execute(
         # Evidence stays, whatever an older state that is written later may say.
-        "UPDATE log SET size = ?, frontier = ?, checkpoint = ?, target = ?,"
-        " evidence = ifnull(evidence, ?) WHERE id = ?",
+        "UPDATE log SET size = ?, frontier = ?, checkpoint = ?, target = ? WHERE id = ?",
         (
             state.size,
             state.frontier.to_bytes(),
             state.checkpoint,
             state.target,
-            found,
             context.log,
         ),
     )
-    if found is not None and evidence is None:
-        promotion_rows.note_suspension(connection, context.log)
-
-
-def _summary(evidence: Evidence) -> str:
-    return f"{evidence.kind}\n{evidence.reason}"
+    if state.evidence is not None:
+        suspend(context, context.log, state.evidence)
 
 
 def _put_checkpoint(context: Context, log: str, note: bytes) -> None:

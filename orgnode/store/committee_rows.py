@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from hashlib import sha256
 
-from orgnode.store.appending import log_id
+from orgnode.store.context import log_id
 from orgnode.store.records_matching import Misconduct
 
 MAX_KEPT = 16
@@ -50,7 +50,8 @@ def keep_misconduct(connection: sqlite3.Connection, now: float, proof: Misconduc
     ).rowcount
     if new:
         connection.execute(
-            "INSERT INTO event (type, at, log, detail) VALUES ('misconduct', ?, ?, ?)",
+            "INSERT INTO event (type, at, log, detail, provisional)"
+            " VALUES ('misconduct', ?, ?, ?, 0)",
             (now, log_id(connection, proof.member), f"{proof.kind}\n{_MISCONDUCT}"),
         )
     return new > 0

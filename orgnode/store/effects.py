@@ -1,73 +1,25 @@
-"""What an entry's outcome leads to: a signal, a retraction's effect, erasure, feed events."""
+"""What an entry's outcome leads to: at once, and from when it is certified on.
+
+A retraction and evidence take effect when they are accepted. A signal is stored then, provisional;
+that it counts, as sightings and promotions do, follows once a certificate covers it: see
+`orgnode.store.certifying`, which reads what is needed from the stored bodies.
+"""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
-from mesh.assessment import Outcome
-from mesh.sighting import SightingBody
-from orgnode.store import opinion_rows, promotion_rows, token_rows
-from orgnode.store.errors import StoreRangeError
-from orgnode.store.records import EventType, LogRow, SignalStatus
-
-
-@dataclass
-class Context:
-    """One log within one transaction, and the feed events and tokens that it leads to.
-
-    `own` is the number of this node's own log, None while it has none.
-    """
-
-    connection: sqlite3.Connection
-    log: int
-    now: float
-    own: int | None
-    events: list[tuple[object, ...]] = field(default_factory=list)
-    tokens: dict[int, Sequence[str]] = field(default_factory=dict)
-    """Of the signals that became live, by entry; indexed together at the end."""
-
-    def event(
-        self,
-        kind: EventType,
-        entry: int | None,
-        band: int | None = None,
-        category: str | None = None,
-        detail: str | None = None,
-        log: int | None = None,
-    ) -> None:
-        """Add a feed event, about another log than this one if `log` says so."""
-        of = self.log if log is None else log
-        self.events.append((kind, self.now, of, entry, band, category, detail))
-
-    def finish(self) -> int:
-        """Write tokens and events; returns the number of the newest event ever."""
-        token_rows.put(self.connection, self.own, self.log, self.tokens.items())
-        promotion_rows.note_arrivals(self.connection, self.tokens)
-        self.tokens.clear()
-        self.connection.executemany(
-            "INSERT INTO event (type, at, log, entry, band, category, detail)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            self.events,
-        )
-        return last_seq(self.connection)
-
-
-def own_log(connection: sqlite3.Connection, own: str) -> int | None:
-    """Number of this node's own log; None if nothing is stored about it yet."""
-    row = connection.execute("SELECT id FROM log WHERE name = ?", (own,)).fetchone()
-    return None if row is None else int(row[0])
-
-
-def last_seq(connection: sqlite3.Connection) -> int:
-    """Number of the newest event ever."""
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'event'").fetchone()
-    return 0 if row is None else int(row[0])
+from mesh.evidence import Evidence
+from mesh.outcome import Outcome
+from mesh.promotion import PromotedWindow
+from orgnode.store import cooldown_rows, opinion_rows, promotion_rows, token_rows
+from orgnode.store.context import Context, log_id
+from orgnode.store.erasing import erase, lapse
+from orgnode.store.records import LogRow, SignalStatus
 
 
 def follow_up(context: Context, entry: int, row: LogRow) -> None:
-    """What an entry that is judged leads to: content that counts, its effects, and its event."""
+    """What an entry that is judged leads to now: content, effects, and its event."""
     if row.outcome is Outcome.REFUSED:
         context.event("refused", entry, detail=f"{row.error}\n{row.reason}")
     elif row.outcome is not Outcome.ACCEPTED:
@@ -75,150 +27,138 @@ def follow_up(context: Context, entry: int, row: LogRow) -> None:
     elif row.signal is not None:
         _put_signal(context, entry, row)
     elif row.retracts is not None:
-        _retract(context, entry, bytes.fromhex(row.retracts), row.retraction_reason)
-    elif row.sighting is not None:
-        _sight(context, entry, row.sighting)
-    elif row.promotion is not None:
-        promotion_rows.put(
-            context.connection, context.own, context.log, entry, context.now, row.promotion
-        )
-        context.event("promotion", entry, detail=str(len(row.promotion.windows)))
+        _retract(context, entry, row)
+    elif row.evidence is not None:
+        _accuse(context, entry, row.evidence)
+    elif row.index < context.certified:
+        if row.sighting is not None:
+            count_sighting(context, entry, row.sighting.target, row.sighting.verdict)
+        elif row.promotion is not None:
+            count_promotion(context, entry, row.promotion.windows)
+
+
+def count_signal(
+    context: Context,
+    entry: int,
+    leaf: bytes,
+    day: int,
+    band: int,
+    category: str,
+    tokens: Sequence[bytes],
+) -> None:
+    """Let a live, certified signal count from now on, with what was said of it before."""
+    connection = context.connection
+    connection.execute("UPDATE signal SET live_since = ? WHERE entry = ?", (context.now, entry))
+    context.tokens[entry] = cooldown_rows.without_paused(context, entry, day, tokens)
+    context.event("signal", entry, band, category)
+    for log, verdict in connection.execute(
+        "SELECT log, verdict FROM sighting WHERE target = ? AND log <> ? ORDER BY entry",
+        (leaf, context.log),
+    ).fetchall():
+        context.event("sighting", entry, band, category, verdict, log=log)
+
+
+def count_sighting(context: Context, entry: int, target: str, verdict: str) -> None:
+    """Let a member's word count; it is news only about what counts, and never about its own."""
+    leaf = bytes.fromhex(target)
+    if not opinion_rows.put_sighting(context.connection, context.log, entry, leaf, verdict):
+        return
+    signal = context.connection.execute(
+        "SELECT s.entry, s.band, s.category FROM entry e JOIN signal s ON s.entry = e.id"
+        " JOIN log l ON l.id = e.log"
+        " WHERE e.leaf = ? AND e.log <> ? AND s.status = 'live' AND e.idx < l.certified",
+        (leaf, context.log),
+    ).fetchone()
+    if signal is not None:
+        # Otherwise not so far: `count_signal` finds the sighting when the signal is.
+        context.event("sighting", signal[0], signal[1], signal[2], verdict)
+
+
+def count_promotion(context: Context, entry: int, windows: Sequence[PromotedWindow]) -> None:
+    """Let a promotion count."""
+    promotion_rows.put(context.connection, context.own, context.log, entry, context.now, windows)
+    context.event("promotion", entry, detail=str(len(windows)))
+
+
+def suspend(context: Context, log: int, evidence: Evidence) -> None:
+    """Keep evidence against a log, if it is the first."""
+    suspended = context.connection.execute(
+        "UPDATE log SET evidence = ? WHERE id = ? AND evidence IS NULL", (evidence.to_json(), log)
+    ).rowcount
+    if suspended:
+        context.event("evidence", None, detail=f"{evidence.kind}\n{evidence.reason}", log=log)
+        promotion_rows.note_suspension(context.connection, log)
 
 
 def _put_signal(context: Context, entry: int, row: LogRow) -> None:
     signal = row.signal
     assert signal is not None
+    assert row.day is not None
     derived = None if signal.derived_from is None else bytes.fromhex(signal.derived_from)
-    withdrawn = context.connection.execute(
-        "SELECT 1 FROM retraction WHERE log = ? AND target = ?", (context.log, row.leaf)
-    ).fetchone()
+    band, category = signal.severity.band, signal.category
     context.connection.execute(
-        "INSERT INTO signal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO signal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
         (
             entry,
             context.log,
-            signal.severity.band,
-            signal.category,
-            SignalStatus.LIVE if withdrawn is None else SignalStatus.RETRACTED,
+            band,
+            category,
+            SignalStatus.LIVE,
             signal.technique,
             signal.confidence,
             signal.direct,
             derived,
             signal.barrier,
-            context.now,
             row.leaf,
         ),
     )
-    if withdrawn is not None:
-        # Its body came only after its retraction: it was never live here, so nobody is told.
-        _erase(context, entry, SignalStatus.RETRACTED)
-        return
-    context.tokens[entry] = signal.tokens
-    context.event("signal", entry, signal.severity.band, signal.category)
-    for log, verdict in context.connection.execute(
-        "SELECT log, verdict FROM sighting WHERE target = ? AND log <> ? ORDER BY entry",
-        (row.leaf, context.log),
-    ).fetchall():
-        context.event("sighting", entry, signal.severity.band, signal.category, verdict, log)
+    if row.index < context.certified:
+        tokens = [bytes.fromhex(token) for token in signal.tokens]
+        count_signal(context, entry, row.leaf, row.day, band, category, tokens)
+    else:
+        context.event("provisional", entry, band, category, provisional=True)
 
 
-def _retract(context: Context, entry: int, target: bytes, reason: str) -> None:
+def _retract(context: Context, entry: int, row: LogRow) -> None:
     connection = context.connection
+    assert row.retracts is not None
+    assert row.day is not None
+    target = bytes.fromhex(row.retracts)
     new = connection.execute(
         "INSERT INTO retraction VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-        (context.log, target, entry, reason),
+        (context.log, target, entry, row.retraction_reason),
     ).rowcount
     if not new:
         return
-    signal = connection.execute(
-        "SELECT s.entry, s.band, s.category FROM entry e JOIN signal s ON s.entry = e.id"
-        " WHERE e.leaf = ? AND e.log = ?",
+    # A copy of the signal further behind in the log was refused.
+    found = connection.execute(
+        "SELECT e.id, e.idx, e.outcome, e.retry, s.band, s.category"
+        " FROM entry e LEFT JOIN signal s ON s.entry = e.id"
+        " WHERE e.leaf = ? AND e.log = ? AND e.kind = 'signal' ORDER BY e.idx LIMIT 1",
         (target, context.log),
     ).fetchone()
-    if signal is None:
-        return  # deferred: `_put_signal` finds the retraction when the body comes
-    _erase(context, signal[0], SignalStatus.RETRACTED)
-    context.event("retraction", signal[0], signal[1], signal[2], reason)
-
-
-def _sight(context: Context, entry: int, sighting: SightingBody) -> None:
-    """Store a member's word; it is news only about a live signal, and never about its own."""
-    if not opinion_rows.put_sighting(context.connection, context.log, entry, sighting):
+    if found is None:
         return
-    signal = context.connection.execute(
-        "SELECT s.entry, s.band, s.category FROM entry e JOIN signal s ON s.entry = e.id"
-        " WHERE e.leaf = ? AND e.log <> ? AND s.status = 'live'",
-        (bytes.fromhex(sighting.target), context.log),
-    ).fetchone()
-    if signal is not None:
-        # Otherwise not here (yet): `_put_signal` finds the sighting when the signal comes.
-        context.event("sighting", signal[0], signal[1], signal[2], str(sighting.verdict))
+    signal, index, outcome, retry, band, category = found
+    if retry:
+        lapse(context, signal, Outcome(outcome), "its log retracts it, and its body was erased")
+    elif band is not None:
+        withdrawn = token_rows.of_live(connection, signal)
+        erase(context, signal, SignalStatus.RETRACTED)
+        cooldown_rows.put(context, entry, row.day, withdrawn)
+        context.event(
+            "retraction",
+            signal,
+            band,
+            category,
+            row.retraction_reason,
+            provisional=index >= context.certified,
+        )
 
 
-def erase_entry(connection: sqlite3.Connection, own: str, log: str, index: int) -> bool:
-    """`Store.erase_body`."""
-    row = connection.execute(
-        "SELECT e.id, e.log, e.outcome FROM entry e JOIN log l ON l.id = e.log"
-        " WHERE l.name = ? AND e.idx = ?",
-        (log, index),
-    ).fetchone()
-    if row is None:
-        raise StoreRangeError(f"{log} has no entry {index}")
-    entry, log_id, outcome = row
-    context = Context(connection, log_id, 0.0, own_log(connection, own))
-    # Whatever it would have become, it has no content to be judged by any more.
-    connection.execute("UPDATE entry SET retry = 0 WHERE id = ?", (entry,))
-    if outcome == Outcome.DEFERRED:
-        connection.execute("UPDATE entry SET outcome = ? WHERE id = ?", (Outcome.LAPSED, entry))
-        count_outcome(context, Outcome.DEFERRED, -1)
-        count_outcome(context, Outcome.LAPSED, 1)
-    return _erase(context, entry, SignalStatus.ERASED)
-
-
-def expire(connection: sqlite3.Connection, own: str, today: int, limit: int) -> int:
-    """Erase up to `limit` bodies whose last day has passed; returns how many."""
-    rows = connection.execute(
-        "SELECT id, log FROM entry WHERE body = 'present' AND expires < ? ORDER BY expires LIMIT ?",
-        (today, limit),
-    ).fetchall()
-    own_id = own_log(connection, own)
-    for entry, log in rows:
-        _erase(Context(connection, log, 0.0, own_id), entry, SignalStatus.EXPIRED)
-    return len(rows)
-
-
-def _erase(context: Context, entry: int, status: SignalStatus) -> bool:
-    """Delete an entry's content, and all that counts because of it.
-
-    A live signal gets `status`; `retracted` wins over the others.
-    """
-    connection = context.connection
-    signal = connection.execute(
-        "SELECT b.body FROM signal s JOIN body b ON b.entry = s.entry"
-        " WHERE s.entry = ? AND s.status = 'live'",
-        (entry,),
-    ).fetchone()
-    if context.tokens.pop(entry, None) is None and signal is not None:
-        token_rows.drop(connection, context.own, context.log, entry, signal[0])
-    opinion_rows.drop_sighting(connection, entry)
-    promotion_rows.drop(connection, entry)
-    connection.execute("DELETE FROM body WHERE entry = ?", (entry,))
-    erased = connection.execute(
-        "UPDATE entry SET body = 'erased' WHERE id = ? AND body <> 'erased'", (entry,)
-    ).rowcount
-    connection.execute(
-        "UPDATE signal SET technique = NULL, confidence = NULL, direct = NULL,"
-        " derived_from = NULL, barrier = NULL, status = ?1"
-        " WHERE entry = ?2 AND (status = 'live' OR ?1 = 'retracted')",
-        (status, entry),
-    )
-    return erased > 0
-
-
-def count_outcome(context: Context, outcome: Outcome, n: int) -> None:
-    """Count `n` more entries (or fewer) with an outcome."""
+def _accuse(context: Context, entry: int, evidence: Evidence) -> None:
     context.connection.execute(
-        "INSERT INTO outcome_count VALUES (?, ?, ?)"
-        " ON CONFLICT (log, outcome) DO UPDATE SET n = n + excluded.n",
-        (context.log, outcome, n),
+        "INSERT INTO accusation VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (context.log, evidence.log, entry),
     )
+    suspend(context, log_id(context.connection, evidence.log), evidence)

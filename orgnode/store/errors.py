@@ -30,6 +30,42 @@ class SecondRootError(StoreConflictError):
         self.second = second
 
 
+class CertifiedRootError(StoreConflictError):
+    """A certificate is over another tree than the one stored: its log has two histories."""
+
+    def __init__(self, log: str, size: int) -> None:
+        super().__init__(
+            f"the certificate of {log} at size {size} is over another root than is stored here",
+            hint="ask who gave the certificate for its checkpoint: two histories are evidence",
+        )
+        self.log = log
+        self.size = size
+
+
+class WitnessConflictError(StoreConflictError):
+    """This node has cosigned another size of a log last than the caller thought: see `size`."""
+
+    def __init__(self, log: str, size: int) -> None:
+        super().__init__(
+            f"this node has cosigned {log} at size {size} last",
+            hint="prove consistency from that size",
+        )
+        self.log = log
+        self.size = size
+
+
+class WitnessedRootError(StoreConflictError):
+    """To cosign this would be to cosign two histories, or to go back: nothing may be signed."""
+
+    def __init__(self, log: str, size: int) -> None:
+        super().__init__(
+            f"this node has cosigned {log} at size {size}, and can't cosign another tree up to it",
+            hint="cosign nothing; two signed checkpoints of one size are evidence",
+        )
+        self.log = log
+        self.size = size
+
+
 class DuplicateReferenceError(StoreConflictError):
     """An incident with the same reference is in the vault already; `incident_id` names it."""
 

@@ -14,6 +14,7 @@ from typing import Protocol
 from mesh.days import Day
 from mesh.following import FollowerState
 from mesh.wire import BodyAnswer
+from orgnode.store.interface_certifying import CertifyingStore, ReceiptStore
 from orgnode.store.interface_matching import CommitteeStore, MatchStore
 from orgnode.store.records import (
     CheckpointRecord,
@@ -42,13 +43,15 @@ class LogStore(Protocol):
         state: FollowerState,
         vaulted: Sequence[SealedIncident] = (),
     ) -> int:
-        """Append entries to a log and everything that follows from them, as one change.
+        """Append entries to a log and what follows from them at once, as one change.
 
-        That is: signals and their tokens, sightings, promotions, feed events, the effects of
-        retractions (the signal is marked, its body and tokens erased), counts, tree nodes, the
-        follower's state with its checkpoints, and vault rows.
-        `expected_size` is the log's size before; `rows` follow on from it without a gap, and
-        `state.size` is the size after. Returns the sequence number of the last feed event.
+        That is: provisional signals, feed events, the effects of retractions (the signal is marked,
+        its body and tokens erased; nobody waits for its body any more) and of evidence (the accused
+        log is suspended), counts, tree nodes, the follower's state with its checkpoints, and vault
+        rows. That signals, sightings and promotions count comes with `certify`, in this node's own
+        log as in any other. `expected_size` is the log's size before; `rows` follow on from it
+        without a gap, and `state.size` is the size after. Returns the sequence number of the last
+        feed event.
 
         :raises StoreConflictError: the log has another size, or rows and state do not fit.
         :raises SecondRootError: a checkpoint of this size with another root is stored.
@@ -59,7 +62,8 @@ class LogStore(Protocol):
     async def save_state(self, log: str, state: FollowerState) -> int:
         """Store a follower's state when no entries were added: a new target, checkpoint, evidence.
 
-        Evidence that was not there before becomes a feed event. Returns the last event's number.
+        The first evidence against a log stays; it suspends the log and becomes a feed event.
+        Returns the last event's number.
 
         :raises StoreConflictError: the state's size is not the stored size.
         :raises SecondRootError: as for `commit_segment`.
@@ -69,7 +73,8 @@ class LogStore(Protocol):
     async def resolve_deferred(self, log: str, rows: Sequence[LogRow]) -> int:
         """Store what became of entries that were looked at again (those that `deferred` returns).
 
-        Rows whose fate is decided already are left alone. Returns how many are decided now.
+        Rows whose fate is decided already are left alone. What is certified already takes effect at
+        once. Returns how many are decided now.
 
         :raises StoreConflictError: an index holds another entry.
         """
@@ -78,12 +83,18 @@ class LogStore(Protocol):
     async def erase_body(self, log: str, index: int) -> bool:
         """Erase an entry's body, and what was read from it; True if there was anything to erase.
 
+        A body that has not come is not waited for any more.
+
         :raises StoreRangeError: the log has no such entry.
         """
         ...
 
     async def expire(self, today: Day) -> int:
-        """Erase the content of all entries whose last day has passed; returns how many it were."""
+        """Erase the content of all entries whose last day has passed; returns how many it were.
+
+        Pauses after retractions (see `ReceiptStore.cooling`) are forgotten with it, once no signal
+        can fall into them any more.
+        """
         ...
 
     def logs(self) -> list[str]:
@@ -123,7 +134,7 @@ class LogStore(Protocol):
         ...
 
     def checkpoint(self, log: str) -> bytes | None:
-        """The newest signed checkpoint whose entries are all stored."""
+        """The newest signed checkpoint that was followed to its end, without cosignatures."""
         ...
 
     def checkpoints(self, log: str, limit: int = 100) -> list[CheckpointRecord]:
@@ -138,7 +149,7 @@ class LogStore(Protocol):
         """Entries of a log to look at again, oldest first; `error` selects those waiting for it.
 
         They are the deferred ones, and those refused only for the bytes that came as their body
-        (`mesh.assessment.RETRYABLE`).
+        (`mesh.outcome.RETRYABLE`).
         """
         ...
 
@@ -154,10 +165,6 @@ class LogStore(Protocol):
 class SignalStore(Protocol):
     """Accepted signals, and the feed of what happened."""
 
-    def holds_signal(self, log: str, entry_id: str) -> bool:
-        """Whether a log holds a signal with this id that was not refused for good."""
-        ...
-
     def holds_entry(self, log: str, entry_id: str) -> bool:
         """Whether a log holds an entry with this id, whatever became of it."""
         ...
@@ -169,7 +176,10 @@ class SignalStore(Protocol):
     def signals(
         self, wanted: SignalFilter, before: int | None = None, limit: int = 100
     ) -> list[SignalRecord]:
-        """Accepted signals, newest first; `before` is the last page's last `cursor`."""
+        """Accepted signals, newest first; `before` is the last page's last `cursor`.
+
+        Without more in `wanted`, only certified ones of logs without evidence against them.
+        """
         ...
 
     def events(self, after: int, wanted: FeedFilter, limit: int = 1_000) -> list[FeedEvent]:
@@ -225,7 +235,16 @@ class VaultStore(Protocol):
         ...
 
 
-class Store(LogStore, SignalStore, VaultStore, MatchStore, CommitteeStore, Protocol):
+class Store(
+    LogStore,
+    CertifyingStore,
+    SignalStore,
+    ReceiptStore,
+    VaultStore,
+    MatchStore,
+    CommitteeStore,
+    Protocol,
+):
     """Everything that a node keeps."""
 
     async def set_meta(self, key: str, value: bytes) -> None:

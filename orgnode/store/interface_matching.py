@@ -12,9 +12,11 @@ from orgnode.store.records_matching import Misconduct, Promotion, TokenSource
 class MatchStore(Protocol):
     """Who holds which token, and what is promoted. Follows from the entries, in their commit.
 
-    Only live signals count, and of logs with evidence against them no signal or sighting does.
-    Their promotions stay: scalars that were public once do not become secret again. Tokens, inputs
-    and ids are hex; what is no digest is not known.
+    Only live, certified signals count, and certified sightings and promotions. Of logs with
+    evidence against them no signal or sighting does. Their promotions stay: scalars that were
+    public once do not become secret again. A signal does not hold tokens that its log withdrew
+    shortly before it (`Constraints.cooldown_days`), whatever it says. Tokens, inputs and ids are
+    hex; what is no digest is not known.
     """
 
     def sources(self, tokens: Sequence[str]) -> dict[str, list[TokenSource]]:

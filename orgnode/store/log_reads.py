@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from mesh.assessment import Outcome
 from mesh.days import Day
 from mesh.evidence import Evidence
 from mesh.following import FollowerState
+from mesh.outcome import Outcome
 from mesh.wire import ERASED, MISSING, BodyAnswer, Present
 from orgnode.store.errors import StoreDamagedError, StoreRangeError
 from orgnode.store.records import CheckpointRecord, Counts, DeferredRow, EntryRecord

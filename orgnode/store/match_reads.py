@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from orgnode.store.batches import batches, many
+from orgnode.store.ids import digest, digests
 from orgnode.store.records_matching import Promotion, TokenSource
 from orgnode.store.token_rows import tokens_of
 
@@ -66,7 +67,7 @@ def sources(
     connection: sqlite3.Connection, own: str, tokens: Iterable[str]
 ) -> dict[str, list[TokenSource]]:
     """`Store.sources`."""
-    holders = _holders(connection, _digests(tokens))
+    holders = _holders(connection, digests(tokens))
     if not holders:
         return {}
     described = _described(connection, own, {entry for _, entry in holders})
@@ -82,7 +83,7 @@ def sources(
 def promoted_tokens(connection: sqlite3.Connection, tokens: Iterable[str]) -> set[str]:
     """`Store.promoted_tokens`."""
     found: set[str] = set()
-    for batch in batches(_digests(tokens)):
+    for batch in batches(digests(tokens)):
         rows = connection.execute(_PROMOTED, batch)
         found.update(token.hex() for (token,) in rows.fetchall())
     return found
@@ -94,7 +95,7 @@ def promotions(
     """`Store.promotions`."""
     rows = [
         row
-        for batch in batches(_digests(inputs))
+        for batch in batches(digests(inputs))
         for row in connection.execute(_PROMOTIONS, batch).fetchall()
     ]
     if not rows:
@@ -149,7 +150,7 @@ def sharing(
     row = connection.execute(
         "SELECT s.entry, b.body FROM entry e JOIN signal s ON s.entry = e.id"
         " JOIN body b ON b.entry = e.id WHERE e.leaf = ? AND s.status = 'live' LIMIT 1",
-        (_digest(entry_id),),
+        (digest(entry_id),),
     ).fetchone()
     if row is None:
         return []
@@ -246,15 +247,3 @@ def _sightings(connection: sqlite3.Connection, targets: Sequence[bytes]) -> Mapp
         for target, member, verdict in connection.execute(_SIGHTINGS, batch).fetchall():
             said.setdefault(target, ([], []))[verdict == "deny"].append(member)
     return said
-
-
-def _digests(values: Iterable[str]) -> list[bytes]:
-    # The same digest in two batches would be found twice.
-    return list(dict.fromkeys(_digest(value) for value in values))
-
-
-def _digest(value: str) -> bytes:
-    try:
-        return bytes.fromhex(value)
-    except ValueError:
-        return b""  # nothing has this id

@@ -1,16 +1,14 @@
-"""Writes of sightings: what members say of signals."""
+"""Writes of sightings that count: what members say of signals."""
 
 from __future__ import annotations
 
 import sqlite3
 
-from mesh.sighting import SightingBody
-
 
 def put_sighting(
-    connection: sqlite3.Connection, log: int, entry: int, sighting: SightingBody
+    connection: sqlite3.Connection, log: int, entry: int, target: bytes, verdict: str
 ) -> bool:
-    """Store a member's word on a signal; False if a newer one of the same member is here.
+    """Store a member's word on a signal; False if a newer one of the same member counts already.
 
     An older word is forgotten for good: should the newer one expire or be erased, the member has
     said nothing, rather than what it took back.
@@ -18,7 +16,7 @@ def put_sighting(
     stored = connection.execute(
         "INSERT INTO sighting VALUES (?, ?, ?, ?) ON CONFLICT (target, log) DO UPDATE"
         " SET entry = excluded.entry, verdict = excluded.verdict WHERE excluded.entry > entry",
-        (bytes.fromhex(sighting.target), log, entry, str(sighting.verdict)),
+        (target, log, entry, str(verdict)),
     )
     return stored.rowcount > 0
 

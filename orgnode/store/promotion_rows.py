@@ -1,16 +1,17 @@
 """Writes of promotions: promoted windows, the evidence that they name, and who held it.
 
 Whether a promotion is worth anything must not change when a source retracts its signal, so it is
-written down here, when the promotion or its evidence comes in.
+written down here, when the promotion or its evidence begins to count.
 """
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 from typing import Final
 
-from mesh.promotion import PromotionBody
+from mesh.promotion import PromotedWindow
 from orgnode.store import token_rows
 
 MAX_PROMOTIONS: Final = 4
@@ -52,11 +53,11 @@ def put(
     log: int,
     entry: int,
     now: float,
-    promotion: PromotionBody,
+    windows: Iterable[PromotedWindow],
 ) -> None:
     """Store promoted windows and the signals that are named as their evidence."""
     tokens = []
-    for window in promotion.windows:
+    for window in windows:
         given, token = bytes.fromhex(window.input), bytes.fromhex(window.token)
         # This node's own are all stored: what it promoted must not look as if it had not.
         values = (given, log, entry, token, now, log == own, MAX_PROMOTIONS)
@@ -71,8 +72,13 @@ def put(
     token_rows.note_promotion(connection, tokens)
 
 
+def windows_of(body: bytes) -> list[PromotedWindow]:
+    """The windows in a stored promotion's body, which was checked before it was stored."""
+    return [PromotedWindow.model_construct(**window) for window in json.loads(body)["windows"]]
+
+
 def note_arrivals(connection: sqlite3.Connection, signals: Iterable[int]) -> None:
-    """Note that signals are here, with their tokens, which promotions may have named before."""
+    """Note that signals count now, with their tokens, which promotions may have named before."""
     for signal in signals:
         awaited = connection.execute(_AWAITED, (signal,)).fetchall()
         for given, log, entry, _, leaf in awaited:
@@ -81,7 +87,7 @@ def note_arrivals(connection: sqlite3.Connection, signals: Iterable[int]) -> Non
                 (given, entry, leaf),
             )
             _note_holders(connection, given, log, entry)
-        token_rows.note_promotion(connection, {token for _, _, _, token, _ in awaited})
+        token_rows.note_promotion(connection, dict.fromkeys(row[3] for row in awaited))
 
 
 def _note_holders(connection: sqlite3.Connection, given: bytes, log: int, entry: int) -> None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
-from mesh.assessment import RETRYABLE, Assessed, Outcome
 from mesh.constraints import BAND_NAMES
 from mesh.days import Day, format_day
+from mesh.evidence import Evidence
+from mesh.outcome import RETRYABLE, Assessed, Outcome
 from mesh.promotion import PromotionBody
 from mesh.sighting import SightingBody
 from mesh.signal import SignalBody
@@ -27,7 +28,14 @@ class SignalStatus(StrEnum):
 
 
 EventType = Literal[
-    "signal", "retraction", "refused", "evidence", "sighting", "promotion", "misconduct"
+    "signal",
+    "provisional",
+    "retraction",
+    "refused",
+    "evidence",
+    "sighting",
+    "promotion",
+    "misconduct",
 ]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 
@@ -37,7 +45,8 @@ class LogRow:
     """One entry of a log as it is to be stored: the exact bytes, and what was made of them.
 
     `kind`, `day` and `expires` are None when the envelope could not be read. `retracts` is the id
-    of the signal that an accepted retraction withdraws, `retraction_reason` says why.
+    of the signal that an accepted retraction withdraws, `retraction_reason` says why. `evidence` is
+    what an accepted entry of evidence says, verified.
     """
 
     index: int
@@ -56,10 +65,11 @@ class LogRow:
     retraction_reason: str = ""
     sighting: SightingBody | None = None
     promotion: PromotionBody | None = None
+    evidence: Evidence | None = None
 
     @property
     def retryable(self) -> bool:
-        """Whether a later look can change the outcome (see `mesh.assessment.RETRYABLE`)."""
+        """Whether a later look can change the outcome (see `mesh.outcome.RETRYABLE`)."""
         return self.error in RETRYABLE
 
     @classmethod
@@ -83,6 +93,7 @@ class LogRow:
             retraction_reason="" if retraction is None else str(retraction.reason),
             sighting=assessed.sighting,
             promotion=assessed.promotion,
+            evidence=assessed.evidence,
         )
 
 
@@ -117,7 +128,9 @@ class SignalRecord:
 
     Band and category stay for the feed: who followed `high` must also hear of a retraction there.
     `received` is when this node stored it, in seconds since 1970-01-01 UTC; `cursor` its place
-    among all signals here, for paging.
+    among all signals here, for paging. `certified` says that a certificate covers its place in the
+    log, `suspended` that there is evidence against that log. Only what is live, certified and not
+    suspended counts.
     """
 
     id: str
@@ -137,6 +150,8 @@ class SignalRecord:
     own: bool
     received: float
     cursor: int
+    certified: bool
+    suspended: bool
 
     @property
     def band(self) -> str:
@@ -161,6 +176,8 @@ class SignalRecord:
             "derived_from": self.derived_from,
             "barrier": self.barrier,
             "status": str(self.status),
+            "certified": self.certified,
+            "suspended": self.suspended,
             "own": self.own,
             "received": self.received,
         }
@@ -204,13 +221,31 @@ class CheckpointRecord:
 
 
 @dataclass(frozen=True)
+class ReceiptRecord:
+    """A member's signed word on what it did about a retraction (see `mesh.receipt`).
+
+    `at` is when it was stored here, in seconds since 1970-01-01 UTC.
+    """
+
+    member: str
+    note: bytes = field(repr=False)
+    at: float
+
+
+@dataclass(frozen=True)
 class SignalFilter:
-    """Which signals to list; None means any. `min_band` is a level, 1 to 4."""
+    """Which signals to list; None means any. `min_band` is a level, 1 to 4.
+
+    `provisional` adds those that no certificate covers yet, `suspended` those of logs with evidence
+    against them.
+    """
 
     min_band: int | None = None
     category: str | None = None
     issuer: str | None = None
     status: SignalStatus | None = None
+    provisional: bool = False
+    suspended: bool = False
 
 
 @dataclass(frozen=True)
@@ -221,11 +256,17 @@ class FeedFilter:
     of them refused entries are left out, since nothing about those is proven, and promotions, which
     have neither. Evidence against a log is about all its signals and always passes, as misconduct
     of a committee member does, unless `types` leaves them out.
+
+    `provisional` adds what happened to signals before they were certified: `provisional` events,
+    and retractions of signals that never had a `signal` event. `suspended` adds what signals and
+    sightings of logs with evidence against them were about; their retractions always pass.
     """
 
     min_band: int | None = None
     categories: frozenset[str] = frozenset()
     types: frozenset[EventType] = frozenset()
+    provisional: bool = False
+    suspended: bool = False
 
 
 @dataclass(frozen=True)
@@ -233,7 +274,9 @@ class FeedEvent:
     """Something that happened here, in the order in which it became durable.
 
     `seq` rises without reuse; `at` is in seconds since 1970-01-01 UTC; `data` is ready for JSON.
-    Content that has been erased since is not in it.
+    Content that has been erased since is not in it. `data["certified"]` says whether what it is
+    about counted when it happened: a `signal` event comes with certification and so always says
+    true, a `provisional` one false. `data["signal"]["certified"]` is how it is now.
     """
 
     seq: int

@@ -12,9 +12,9 @@ from typing import NamedTuple
 class TokenSource(NamedTuple):
     """A live signal that holds a token. Ids and tokens are hex.
 
-    `received` is when its content was accepted here, in seconds since 1970-01-01 UTC.
-    `confirmed_by` and `denied_by` name the members whose newest sighting says so, sorted; the
-    issuer itself is never among them, but another member of its control group can be.
+    `received` is when it began to count here, certified and with its content, in seconds since
+    1970-01-01 UTC. `confirmed_by` and `denied_by` name the members whose newest sighting says so,
+    sorted; the issuer itself is never among them, but another member of its control group can be.
     """
 
     token: str
@@ -34,10 +34,10 @@ class Promotion(NamedTuple):
     """A window that a member promoted, and what of its evidence is live here now.
 
     `id` is that of the promotion's entry; `sources` are the direct signals among the evidence that
-    are live and hold the token, and can be none. `received` is when its content was
-    accepted here, as in `TokenSource`. `held_by` names the members, sorted, whose direct signals
-    among the evidence held the token when the promotion came in, or came after it: a signal that
-    ends takes its member off `sources`, and never off here.
+    are live and hold the token, and can be none. `received` is when it began to count here, as in
+    `TokenSource`. `held_by` names the members, sorted, whose direct signals among the evidence held
+    the token when the promotion began to count, or did so after it: a signal that ends takes its
+    member off `sources`, and never off here.
     """
 
     id: str

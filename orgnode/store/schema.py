@@ -10,9 +10,11 @@ import os
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 from orgnode.files import sync_directory
 from orgnode.store.errors import ForeignDatabaseError, NewerSchemaError, StoreReadOnlyError
@@ -22,11 +24,19 @@ APPLICATION_ID = 0x534D4E31
 
 BUSY_SECONDS = 5.0
 
+Synchronous = Literal["FULL", "NORMAL", "OFF"]
+"""How far a commit is on the disk when it is done; see SQLite's `PRAGMA synchronous`."""
+
 _MIGRATION = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
+def open_writer(
+    path: Path, synchronous: Synchronous = "FULL", clock: Callable[[], float] = time.time
+) -> sqlite3.Connection:
     """The one connection that writes, on a database brought to the newest schema.
+
+    Only with `synchronous` FULL an acknowledged write outlives a power cut: the log is synced at
+    every commit. `clock` tells when a migration was applied.
 
     :raises NewerSchemaError: a newer version wrote it.
     :raises ForeignDatabaseError: it is some other program's database.
@@ -44,14 +54,14 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         _check_identity(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
-        # FULL: the log is synced at every commit, so an acknowledged write outlives a power cut.
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("PRAGMA cache_size = -16384")  # KiB
         connection.execute("PRAGMA wal_autocheckpoint = 4096")  # pages
-        _migrate(connection, path)
+        _migrate(connection, path, clock)
         # What a crash left in the write-ahead log may include content erased just before it.
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        sync_directory(path.parent)
+        if synchronous != "OFF":
+            sync_directory(path.parent)
     except BaseException:
         connection.close()
         raise
@@ -97,7 +107,9 @@ def _check_identity(connection: sqlite3.Connection, path: Path) -> None:
         )
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path, clock: Callable[[], float]) -> None:
+    if _version(connection) == latest_version():
+        return
     # Migrations are SQL alone but for this; SQLite has had `unhex` since 3.41 only.
     connection.create_function("token_bytes", 1, bytes.fromhex, deterministic=True)
     connection.execute("BEGIN IMMEDIATE")
@@ -107,33 +119,38 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
             "CREATE TABLE IF NOT EXISTS schema_version"
             " (version INTEGER PRIMARY KEY, applied REAL NOT NULL) STRICT"
         )
-        row = connection.execute("SELECT max(version) FROM schema_version").fetchone()
-        current: int = row[0] or 0
+        current = _version(connection)
         if current > latest_version():
             raise NewerSchemaError(
                 f"{path} has schema version {current}; this program knows up to {latest_version()}",
                 hint="use the newer orgnode that wrote it, or restore a backup from before",
             )
-        for version, script in _migrations():
+        for version, statements in _migrations():
             if version > current:
-                for statement in _statements(script):
+                for statement in statements:
                     connection.execute(statement)
-                connection.execute(
-                    "INSERT INTO schema_version VALUES (?, ?)", (version, time.time())
-                )
+                connection.execute("INSERT INTO schema_version VALUES (?, ?)", (version, clock()))
         connection.execute("COMMIT")
     except BaseException:
         connection.execute("ROLLBACK")
         raise
 
 
-def _migrations() -> list[tuple[int, str]]:
+def _version(connection: sqlite3.Connection) -> int:
+    known = "SELECT 1 FROM sqlite_schema WHERE name = 'schema_version'"
+    if connection.execute(known).fetchone() is None:
+        return 0
+    return int(connection.execute("SELECT max(version) FROM schema_version").fetchone()[0] or 0)
+
+
+@lru_cache(maxsize=1)
+def _migrations() -> tuple[tuple[int, tuple[str, ...]], ...]:
     found = []
     for file in resources.files("orgnode.store.migrations").iterdir():
         match = _MIGRATION.fullmatch(file.name)
         if match is not None:
-            found.append((int(match[1]), file.read_text("utf-8")))
-    return sorted(found)
+            found.append((int(match[1]), tuple(_statements(file.read_text("utf-8")))))
+    return tuple(sorted(found))
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -7,7 +7,8 @@ import sqlite3
 from typing import Any
 
 from mesh.days import Day
-from orgnode.store.effects import last_seq
+from orgnode.store.context import last_seq
+from orgnode.store.ids import digest
 from orgnode.store.records import (
     FeedEvent,
     FeedFilter,
@@ -17,26 +18,29 @@ from orgnode.store.records import (
 )
 
 _SIGNAL = (
-    "s.entry, e.leaf, e.idx, e.day, e.expires, e.received, s.band, s.category, s.technique,"
-    " s.confidence, s.direct, s.derived_from, s.barrier, s.status, b.body"
+    "i.name, s.entry, e.leaf, e.idx, e.day, e.expires, e.received, s.band, s.category, s.technique,"
+    " s.confidence, s.direct, s.derived_from, s.barrier, s.status, e.idx < i.certified,"
+    " i.evidence IS NOT NULL, b.body"
 )
-
-
-def holds_signal(connection: sqlite3.Connection, log: str, entry_id: str) -> bool:
-    """`Store.holds_signal`."""
-    row = connection.execute(
-        "SELECT 1 FROM entry WHERE leaf = ? AND log = (SELECT id FROM log WHERE name = ?)"
-        " AND kind = 'signal' AND (outcome <> 'refused' OR retry = 1)",
-        (_leaf(entry_id), log),
-    ).fetchone()
-    return row is not None
+_OF_SIGNALS = (
+    " FROM signal s JOIN entry e ON e.id = s.entry JOIN log i ON i.id = s.log"
+    " LEFT JOIN body b ON b.entry = s.entry"
+)
+_OF_EVENTS = (
+    " FROM event v JOIN log l ON l.id = v.log"
+    " LEFT JOIN entry r ON r.id = v.entry AND v.type IN ('refused', 'promotion')"
+    " LEFT JOIN signal s ON s.entry = v.entry"
+    " AND v.type IN ('signal', 'provisional', 'retraction', 'sighting')"
+    " LEFT JOIN log i ON i.id = s.log"
+    " LEFT JOIN entry e ON e.id = s.entry LEFT JOIN body b ON b.entry = s.entry"
+)
 
 
 def holds_entry(connection: sqlite3.Connection, log: str, entry_id: str) -> bool:
     """`Store.holds_entry`."""
     row = connection.execute(
         "SELECT 1 FROM entry WHERE leaf = ? AND log = (SELECT id FROM log WHERE name = ?)",
-        (_leaf(entry_id), log),
+        (digest(entry_id), log),
     ).fetchone()
     return row is not None
 
@@ -44,10 +48,8 @@ def holds_entry(connection: sqlite3.Connection, log: str, entry_id: str) -> bool
 def signal(connection: sqlite3.Connection, own: str, entry_id: str) -> SignalRecord | None:
     """`Store.signal`."""
     row = connection.execute(
-        f"SELECT l.name, {_SIGNAL} FROM entry e JOIN signal s ON s.entry = e.id"  # noqa: S608
-        " JOIN log l ON l.id = s.log LEFT JOIN body b ON b.entry = s.entry"
-        " WHERE e.leaf = ? ORDER BY e.id LIMIT 1",
-        (_leaf(entry_id),),
+        f"SELECT {_SIGNAL}{_OF_SIGNALS} WHERE e.leaf = ? ORDER BY e.id LIMIT 1",
+        (digest(entry_id),),
     ).fetchone()
     return None if row is None else _record(own, *row)
 
@@ -71,9 +73,12 @@ def signals(
         if value is not None:
             conditions.append(condition)
             values.append(value)
+    if not wanted.provisional:
+        conditions.append("e.idx < i.certified")
+    if not wanted.suspended:
+        conditions.append("i.evidence IS NULL")
     rows = connection.execute(
-        f"SELECT l.name, {_SIGNAL} FROM signal s JOIN entry e ON e.id = s.entry"  # noqa: S608
-        " JOIN log l ON l.id = s.log LEFT JOIN body b ON b.entry = s.entry"
+        f"SELECT {_SIGNAL}{_OF_SIGNALS}"
         f" WHERE {' AND '.join(conditions)} ORDER BY s.entry DESC LIMIT ?",
         (*values, limit),
     ).fetchall()
@@ -88,6 +93,14 @@ def events(
     if wanted.types:
         conditions.append(f"v.type IN ({_marks(wanted.types)})")
         values += sorted(wanted.types)
+    if not wanted.provisional and "provisional" not in wanted.types:
+        conditions.append("v.provisional = 0")
+    if not wanted.suspended:
+        # A retraction passes: who was told of the signal before must hear of it.
+        conditions.append(
+            "(v.type NOT IN ('signal', 'provisional', 'sighting')"
+            " OR (i.evidence IS NULL AND l.evidence IS NULL))"
+        )
     # Evidence has neither band nor category and passes; refused entries lack them too, but don't.
     passes = "v.type IN ('evidence', 'misconduct')"
     if wanted.min_band is not None:
@@ -97,14 +110,8 @@ def events(
         conditions.append(f"({passes} OR v.category IN ({_marks(wanted.categories)}))")
         values += sorted(wanted.categories)
     rows = connection.execute(
-        "SELECT v.seq, v.type, v.at, v.detail, r.idx, r.leaf,"  # noqa: S608
-        f" l.name, i.name, {_SIGNAL} FROM event v JOIN log l ON l.id = v.log"
-        " LEFT JOIN entry r ON r.id = v.entry AND v.type IN ('refused', 'promotion')"
-        " LEFT JOIN signal s ON s.entry = v.entry"
-        " AND v.type IN ('signal', 'retraction', 'sighting')"
-        " LEFT JOIN log i ON i.id = s.log"
-        " LEFT JOIN entry e ON e.id = s.entry LEFT JOIN body b ON b.entry = s.entry"
-        f" WHERE {' AND '.join(conditions)} ORDER BY v.seq LIMIT ?",
+        "SELECT v.seq, v.type, v.at, v.detail, v.provisional, r.idx, r.leaf, l.name,"
+        f" {_SIGNAL}{_OF_EVENTS} WHERE {' AND '.join(conditions)} ORDER BY v.seq LIMIT ?",
         (*values, limit),
     ).fetchall()
     return [_event(own, *row) for row in rows]
@@ -122,6 +129,7 @@ def _event(
     kind: Any,
     at: float,
     detail: str | None,
+    provisional: int,
     index: int | None,
     leaf: bytes | None,
     member: str,
@@ -130,7 +138,10 @@ def _event(
 ) -> FeedEvent:
     data: dict[str, Any] = {"seq": seq, "type": kind, "at": at}
     if issuer is not None:
-        data["signal"] = _record(own, issuer, *signal_columns).to_json()
+        data |= {
+            "signal": _record(own, issuer, *signal_columns).to_json(),
+            "certified": not provisional,
+        }
         if kind == "retraction":
             data["reason"] = detail
         elif kind == "sighting":
@@ -139,7 +150,12 @@ def _event(
     data["issuer"] = member
     if kind == "promotion":
         assert leaf is not None
-        data |= {"index": index, "id": leaf.hex(), "windows": int(detail or 0)}
+        data |= {
+            "index": index,
+            "id": leaf.hex(),
+            "windows": int(detail or 0),
+            "certified": not provisional,
+        }
         return FeedEvent(seq, kind, at, data)
     what, _, why = (detail or "").partition("\n")
     if leaf is not None:
@@ -167,6 +183,8 @@ def _record(
     derived_from: bytes | None,
     barrier: str | None,
     status: str,
+    certified: int,
+    suspended: int,
     body: bytes | None,
 ) -> SignalRecord:
     # The body was accepted as a signal's before it was stored, so it has tokens.
@@ -189,14 +207,9 @@ def _record(
         own=issuer == own,
         received=received,
         cursor=entry,
+        certified=bool(certified),
+        suspended=bool(suspended),
     )
-
-
-def _leaf(entry_id: str) -> bytes:
-    try:
-        return bytes.fromhex(entry_id)
-    except ValueError:
-        return b""  # no entry has this id
 
 
 def _marks(values: frozenset[Any]) -> str:

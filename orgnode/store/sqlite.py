@@ -2,8 +2,9 @@
 
 Reads run on a connection of the calling thread and take microseconds to milliseconds, so an event
 loop may call them directly; writes go to the writer thread and are awaited. SQL lives in modules by
-subject (`appending`, `effects`, `token_rows`, `tree`, `log_reads`, `signal_reads`, `match_reads`,
-`vault_rows` and more), joined here, and in `sqlite_matching`, to connections.
+subject (`appending`, `effects`, `certifying`, `erasing`, `token_rows`, `tree`, `log_reads`,
+`signal_reads`, `match_reads`, `vault_rows` and more), joined here, in `sqlite_certifying` and in
+`sqlite_matching`, to connections.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Self, TypeVar
 from mesh.days import Day
 from mesh.following import FollowerState
 from mesh.wire import BodyAnswer
-from orgnode.store import appending, effects, log_reads, signal_reads, vault_rows
+from orgnode.store import appending, erasing, log_reads, signal_reads, vault_rows
+from orgnode.store.context import Settings, last_seq
 from orgnode.store.errors import ForeignDatabaseError, StoreClosedError, from_sqlite
 from orgnode.store.records import (
     CheckpointRecord,
@@ -35,9 +37,10 @@ from orgnode.store.records import (
     SignalFilter,
     SignalRecord,
 )
-from orgnode.store.schema import open_reader, open_writer
+from orgnode.store.schema import Synchronous, open_reader, open_writer
+from orgnode.store.sqlite_certifying import SqliteCertifying
 from orgnode.store.sqlite_matching import SqliteMatching
-from orgnode.store.writer import Writer
+from orgnode.store.writer import Writer, WriterPort
 from proofs.merkle import NodeAddress
 
 T = TypeVar("T")
@@ -54,20 +57,20 @@ class _Reader:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
-class SqliteStore(SqliteMatching):
+class SqliteStore(SqliteCertifying, SqliteMatching):
     """A `Store` in one SQLite file. Use `SqliteStore.open`, and `close` at the end."""
 
     def __init__(
-        self, path: Path, name: str, writer: sqlite3.Connection, clock: Callable[[], float]
+        self, path: Path, settings: Settings, writer: WriterPort, clock: Callable[[], float]
     ) -> None:
         self._path = path
-        self._name = name
+        self._settings = settings
         self._clock = clock
         self._local = threading.local()
         self._readers: list[_Reader] = []
         self._readers_lock = threading.Lock()
         self._closed = False
-        self._writer = Writer(writer)
+        self._writer = writer
 
     @classmethod
     def open(
@@ -77,24 +80,29 @@ class SqliteStore(SqliteMatching):
         name: str,
         mesh_id: str = "",
         clock: Callable[[], float] = time.time,
+        cooldown_days: int = 1,
+        writer: Callable[[sqlite3.Connection], WriterPort] = Writer,
+        synchronous: Synchronous = "FULL",
     ) -> Self:
         """Open the database of the member called `name`, making or migrating it as needed.
 
         `mesh_id` guards against the database of another mesh; `clock` gives the time of receipt, in
-        seconds since 1970-01-01 UTC.
+        seconds since 1970-01-01 UTC. `cooldown_days` is `Constraints.cooldown_days`. `writer` makes
+        what writes, of the connection that it then owns. Anything but `synchronous="FULL"` loses
+        acknowledged writes when the power fails: it is for simulated disks.
 
         :raises NewerSchemaError, ForeignDatabaseError, StoreReadOnlyError, StoreError: see there.
         """
         try:
-            writer = open_writer(path)
+            connection = open_writer(path, synchronous, clock)
         except sqlite3.Error as error:
             raise from_sqlite(error) from error
         try:
-            _check_owner(writer, path, name, mesh_id)
+            _check_owner(connection, path, name, mesh_id)
         except BaseException:
-            writer.close()
+            connection.close()
             raise
-        return cls(path, name, writer, clock)
+        return cls(path, Settings(name, cooldown_days), writer(connection), clock)
 
     def __enter__(self) -> Self:
         return self
@@ -110,6 +118,14 @@ class SqliteStore(SqliteMatching):
     def close(self) -> None:
         """Write what was accepted, and close every connection. Blocks until it is done."""
         self._writer.close()
+        self._close_readers()
+
+    def abandon(self) -> None:
+        """Close every connection as a crash would: writes that wait fail with StoreClosedError."""
+        self._writer.abandon()
+        self._close_readers()
+
+    def _close_readers(self) -> None:
         with self._readers_lock:
             self._closed = True
             for reader in self._readers:
@@ -135,7 +151,7 @@ class SqliteStore(SqliteMatching):
         """See `LogStore.commit_segment`."""
         return await self._writer.write(
             lambda connection: appending.commit_segment(
-                connection, self._name, self._clock(), log, expected_size, rows, state, vaulted
+                connection, self._settings, self._clock(), log, expected_size, rows, state, vaulted
             ),
             # What a retraction withdraws is erased with it.
             erases=any(row.retracts is not None for row in rows),
@@ -145,7 +161,7 @@ class SqliteStore(SqliteMatching):
         """See `LogStore.save_state`."""
         return await self._writer.write(
             lambda connection: appending.save_state(
-                connection, self._name, self._clock(), log, state
+                connection, self._settings, self._clock(), log, state
             )
         )
 
@@ -153,7 +169,7 @@ class SqliteStore(SqliteMatching):
         """See `LogStore.resolve_deferred`."""
         return await self._writer.write(
             lambda connection: appending.resolve_deferred(
-                connection, self._name, self._clock(), log, rows
+                connection, self._settings, self._clock(), log, rows
             ),
             # A signal may turn out to have been retracted, a deferred body to be worthless.
             erases=True,
@@ -162,7 +178,9 @@ class SqliteStore(SqliteMatching):
     async def erase_body(self, log: str, index: int) -> bool:
         """See `LogStore.erase_body`."""
         return await self._writer.write(
-            lambda connection: effects.erase_entry(connection, self._name, log, index),
+            lambda connection: erasing.erase_entry(
+                connection, self._settings, self._clock(), log, index
+            ),
             erases=True,
         )
 
@@ -171,7 +189,9 @@ class SqliteStore(SqliteMatching):
         total = 0
         while True:
             erased = await self._writer.write(
-                lambda connection: effects.expire(connection, self._name, today, _EXPIRE_BATCH),
+                lambda connection: erasing.expire(
+                    connection, self._settings, self._clock(), today, _EXPIRE_BATCH
+                ),
                 erases=True,
             )
             total += erased
@@ -230,27 +250,27 @@ class SqliteStore(SqliteMatching):
 
     # --- signals and feed
 
-    def holds_signal(self, log: str, entry_id: str) -> bool:
-        """See `SignalStore.holds_signal`."""
-        return self._read(lambda c: signal_reads.holds_signal(c, log, entry_id))
-
     def holds_entry(self, log: str, entry_id: str) -> bool:
         """See `SignalStore.holds_entry`."""
         return self._read(lambda c: signal_reads.holds_entry(c, log, entry_id))
 
     def signal(self, entry_id: str) -> SignalRecord | None:
         """See `SignalStore.signal`."""
-        return self._read(lambda c: signal_reads.signal(c, self._name, entry_id))
+        return self._read(lambda c: signal_reads.signal(c, self._settings.name, entry_id))
 
     def signals(
         self, wanted: SignalFilter, before: int | None = None, limit: int = 100
     ) -> list[SignalRecord]:
         """See `SignalStore.signals`."""
-        return self._read(lambda c: signal_reads.signals(c, self._name, wanted, before, limit))
+        return self._read(
+            lambda c: signal_reads.signals(c, self._settings.name, wanted, before, limit)
+        )
 
     def events(self, after: int, wanted: FeedFilter, limit: int = 1_000) -> list[FeedEvent]:
         """See `SignalStore.events`."""
-        return self._read(lambda c: signal_reads.events(c, self._name, after, wanted, limit))
+        return self._read(
+            lambda c: signal_reads.events(c, self._settings.name, after, wanted, limit)
+        )
 
     def first_seq(self) -> int:
         """See `SignalStore.first_seq`."""
@@ -258,7 +278,7 @@ class SqliteStore(SqliteMatching):
 
     def last_seq(self) -> int:
         """See `SignalStore.last_seq`."""
-        return self._read(effects.last_seq)
+        return self._read(last_seq)
 
     async def trim_events(self, before: int) -> int:
         """See `SignalStore.trim_events`."""

@@ -9,8 +9,9 @@ from typing import TypeVar
 
 from mesh.days import Day
 from orgnode.store import committee_rows, match_reads
+from orgnode.store.context import Settings
 from orgnode.store.records_matching import Misconduct, Promotion, TokenSource
-from orgnode.store.writer import Writer
+from orgnode.store.writer import WriterPort
 
 T = TypeVar("T")
 
@@ -18,20 +19,20 @@ T = TypeVar("T")
 class SqliteMatching(ABC):
     """See `MatchStore` and `CommitteeStore`. Connections come from the class that inherits."""
 
-    _name: str
+    _settings: Settings
     _clock: Callable[[], float]
-    _writer: Writer
+    _writer: WriterPort
 
     @abstractmethod
     def _read(self, run: Callable[[sqlite3.Connection], T]) -> T: ...
 
     def sources(self, tokens: Sequence[str]) -> dict[str, list[TokenSource]]:
         """See `MatchStore.sources`."""
-        return self._read(lambda c: match_reads.sources(c, self._name, tokens))
+        return self._read(lambda c: match_reads.sources(c, self._settings.name, tokens))
 
     def promotions(self, inputs: Sequence[str]) -> dict[str, list[Promotion]]:
         """See `MatchStore.promotions`."""
-        return self._read(lambda c: match_reads.promotions(c, self._name, inputs))
+        return self._read(lambda c: match_reads.promotions(c, self._settings.name, inputs))
 
     def promoted_tokens(self, tokens: Sequence[str]) -> set[str]:
         """See `MatchStore.promoted_tokens`."""

@@ -1,8 +1,8 @@
 """Writes of the token index, and of how far this node's own tokens are from being promoted.
 
-Rows come and go in the transaction that makes a signal live or ends it. Tokens of own signals have
-a row each in `own_token`, which counts the other logs that hold the token; so what can be promoted
-is found without a look at anything else.
+Rows come and go in the transaction that lets a live signal count, or that ends it. Tokens of own
+signals have a row each in `own_token`, which counts the other logs that hold the token; so what can
+be promoted is found without a look at anything else.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ EVIDENCE_LOGS: Final = 3
 """Logs that a promotion's evidence must be of to be worth anything: no mesh asks for fewer."""
 
 _OWN = many("SELECT token FROM own_token WHERE token IN (*)")
+_HELD = many("SELECT token FROM token WHERE token IN (*) AND log = ? AND entry = ?")
 
 
 def tokens_of(body: bytes) -> list[bytes]:
@@ -29,17 +30,15 @@ def put(
     connection: sqlite3.Connection,
     own: int | None,
     log: int,
-    signals: Iterable[tuple[int, Sequence[str]]],
+    signals: Iterable[tuple[int, Sequence[bytes]]],
 ) -> None:
     """Index the tokens of signals of one log.
 
     :param own: the number of this node's own log; None while it has none.
-    :param signals: entry and tokens in hex.
+    :param signals: entry and tokens.
     """
     # In the index's order, so that each of its pages is touched once.
-    rows = sorted(
-        (bytes.fromhex(token), log, entry) for entry, tokens in signals for token in tokens
-    )
+    rows = sorted((token, log, entry) for entry, tokens in signals for token in tokens)
     if not rows:
         return
     if log != own:
@@ -52,7 +51,7 @@ def put(
             " ON CONFLICT (token) DO UPDATE SET entry = max(entry, excluded.entry)",
             rows,
         )
-        note_promotion(connection, {token for token, _, _ in rows})
+        note_promotion(connection, dict.fromkeys(token for token, _, _ in rows))
 
 
 def _count_holder(connection: sqlite3.Connection, tokens: Sequence[bytes], log: int) -> None:
@@ -68,11 +67,19 @@ def _count_holder(connection: sqlite3.Connection, tokens: Sequence[bytes], log: 
     )
 
 
-def drop(
-    connection: sqlite3.Connection, own: int | None, log: int, entry: int, body: bytes
+def drop(connection: sqlite3.Connection, own: int | None, log: int, entry: int) -> None:
+    """Take a signal's tokens out of the index, those of them that are in it."""
+    tokens = of_live(connection, entry)
+    for batch in batches(tokens):
+        rows = connection.execute(_HELD, (*batch, log, entry)).fetchall()
+        remove(connection, own, log, [(token, entry) for (token,) in rows])
+
+
+def remove(
+    connection: sqlite3.Connection, own: int | None, log: int, holders: Sequence[tuple[bytes, int]]
 ) -> None:
-    """Take a signal's tokens out of the index."""
-    rows = [(token, log, entry) for token in tokens_of(body)]
+    """Take what is in the index out of it: tokens, each with the entry that holds it."""
+    rows = [(token, log, entry) for token, entry in holders]
     connection.executemany("DELETE FROM token WHERE token = ? AND log = ? AND entry = ?", rows)
     if log == own:
         connection.executemany(
@@ -90,8 +97,18 @@ def drop(
         connection.executemany(
             "UPDATE own_token SET others = others - 1 WHERE token = ?1"
             " AND NOT EXISTS (SELECT 1 FROM token WHERE token = ?1 AND log = ?2)",
-            (row[:2] for row in rows),
+            dict.fromkeys(row[:2] for row in rows),
         )
+
+
+def of_live(connection: sqlite3.Connection, entry: int) -> list[bytes]:
+    """The tokens of a live signal, indexed or not; none if the entry is no such thing."""
+    row = connection.execute(
+        "SELECT b.body FROM signal s JOIN body b ON b.entry = s.entry"
+        " WHERE s.entry = ? AND s.status = 'live'",
+        (entry,),
+    ).fetchone()
+    return [] if row is None else tokens_of(row[0])
 
 
 def note_promotion(connection: sqlite3.Connection, tokens: Iterable[bytes]) -> None:

@@ -1,4 +1,7 @@
-"""The one thread that writes: group commit, with each operation in a savepoint of its own.
+"""Group commit, with each operation in a savepoint of its own, and the one thread that does it.
+
+`commit_batch` and `truncate_log` are what any writer is made of; `Writer` runs them in a thread, a
+simulator's writer within its event loop.
 
 Operations that wait while a commit is on its way to the disk share the next one, so throughput
 grows with load while each is acknowledged only after its own commit is durable. One that fails is
@@ -11,10 +14,10 @@ import asyncio
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -33,11 +36,89 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass
-class _Operation:
+class Operation:
+    """One write: what to run within a transaction, and what came of it.
+
+    `erases` says that what it deleted must be in no file once it is acknowledged.
+    """
+
     run: Callable[[sqlite3.Connection], Any]
-    erases: bool
+    erases: bool = False
     future: Future[Any] = field(default_factory=Future)
     result: Any = None
+    error: BaseException | None = None
+
+    def tell(self) -> None:
+        """Resolve the future with what came of it."""
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class WriterPort(Protocol):
+    """What a store needs of its writer. It owns the connection that it is made with."""
+
+    async def write(self, run: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
+        """Run an operation; returns its result once that is durable.
+
+        With `erases`, what it deleted is in no file when this returns.
+
+        :raises StoreError: what the operation raised, or the disk's condition.
+        """
+        ...
+
+    def pending(self) -> int:
+        """How many operations wait."""
+        ...
+
+    def close(self) -> None:
+        """Write what waits, and close the connection. Blocks until it is done."""
+        ...
+
+    def abandon(self) -> None:
+        """Close the connection as a crash would: what waits is not written, and told so."""
+        ...
+
+
+def commit_batch(connection: sqlite3.Connection, operations: Sequence[Operation]) -> bool:
+    """Run operations in one transaction, each in a savepoint of its own, and commit it.
+
+    Each gets its `result` or its `error`; one that fails is rolled back alone, and if the commit
+    fails, all that had not failed by themselves get its condition. Futures are left alone. Returns
+    whether anything was erased: then `truncate_log` is due before anybody is told.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for operation in operations:
+            _try(connection, operation)
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        condition = from_sqlite(error)
+        log.error("store.commit_failed", error=condition.code, operations=len(operations))
+        for operation in operations:
+            if operation.error is None:
+                operation.error = condition
+        return False
+    return any(operation.erases and operation.error is None for operation in operations)
+
+
+def truncate_log(connection: sqlite3.Connection) -> bool:
+    """Move the write-ahead log into the database and cut it to nothing; False if readers hold it.
+
+    Old versions of pages, and so erased content, stay in it until then.
+    """
+    try:
+        # Other writes wait behind this: give a reader the time of a query, not of a backup.
+        connection.execute(f"PRAGMA busy_timeout = {_SCRUB_BUSY_MS}")
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+    except sqlite3.Error as error:
+        log.error("store.scrub_failed", error=from_sqlite(error).code)
+        return False
+    return not busy
 
 
 class Writer:
@@ -45,8 +126,9 @@ class Writer:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
         self._closing = False
+        self._abandoned = False
         self._lock = threading.Lock()  # nothing is queued behind the end mark
         self._scrub_due = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
@@ -60,10 +142,10 @@ class Writer:
 
         :raises StoreError: what the operation raised, or the disk's condition.
         """
-        operation = _Operation(run, erases)
+        operation = Operation(run, erases)
         with self._lock:
             if self._closing:
-                raise StoreClosedError("the store is closed", hint="the node is shutting down")
+                raise _closed()
             self._queue.put(operation)
         result: T = await asyncio.wrap_future(operation.future)
         return result
@@ -80,13 +162,18 @@ class Writer:
                 self._queue.put(None)
         self._thread.join()
 
+    def abandon(self) -> None:
+        """Close the connection; what waits fails with StoreClosedError. Blocks until it is done."""
+        self._abandoned = True
+        self.close()
+
     def _run(self) -> None:
         open_ = True
         while open_:
             try:
                 first = self._queue.get(timeout=_SCRUB_RETRY_SECONDS if self._scrub_due else None)
             except queue.Empty:
-                self._scrub()
+                self._scrub_due = not truncate_log(self._connection)
                 continue
             batch = []
             while first is not None:
@@ -97,69 +184,39 @@ class Writer:
             open_ = first is not None
             self._commit(batch)
         if self._scrub_due:
-            self._scrub()
+            truncate_log(self._connection)
         self._connection.close()
 
-    def _commit(self, batch: list[_Operation]) -> None:
+    def _commit(self, batch: list[Operation]) -> None:
         waiting = [op for op in batch if op.future.set_running_or_notify_cancel()]
-        done: list[_Operation] = []
         if not waiting:
             return
-        try:
-            self._connection.execute("BEGIN IMMEDIATE")
+        if self._abandoned:
             for operation in waiting:
-                if not self._try(operation):
-                    continue
-                done.append(operation)
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            condition = from_sqlite(error)
-            log.error("store.commit_failed", error=condition.code, operations=len(waiting))
-            for operation in waiting:
-                if not operation.future.done():
-                    operation.future.set_exception(condition)
-            return
-        if any(operation.erases for operation in done):
-            self._scrub_due = True
-            self._scrub()
-        for operation in done:
-            operation.future.set_result(operation.result)
+                operation.error = _closed()
+        elif commit_batch(self._connection, waiting):
+            # A reader in the middle of a query holds it up; then it is tried again soon.
+            self._scrub_due = not truncate_log(self._connection)
+        for operation in waiting:
+            operation.tell()
 
-    def _try(self, operation: _Operation) -> bool:
-        """Run one operation; False when it failed alone. What ends the commit is raised."""
-        self._connection.execute("SAVEPOINT operation")
-        try:
-            operation.result = operation.run(self._connection)
-        except Exception as error:
-            if not self._connection.in_transaction:
-                # SQLite rolled everything back (disk full, for one): no operation of it was kept.
-                raise error if isinstance(error, sqlite3.Error) else _lost(error) from error
-            self._connection.execute("ROLLBACK TO operation")
-            self._connection.execute("RELEASE operation")
-            operation.future.set_exception(
-                from_sqlite(error) if isinstance(error, sqlite3.Error) else error
-            )
-            return False
-        self._connection.execute("RELEASE operation")
-        return True
 
-    def _scrub(self) -> None:
-        """Move the write-ahead log into the database and cut it to nothing.
+def _try(connection: sqlite3.Connection, operation: Operation) -> None:
+    """Run one operation, which may fail alone. What ends the whole commit is raised."""
+    connection.execute("SAVEPOINT operation")
+    try:
+        operation.result = operation.run(connection)
+    except Exception as error:
+        if not connection.in_transaction:
+            # SQLite rolled everything back (disk full, for one): no operation of it was kept.
+            raise error if isinstance(error, sqlite3.Error) else _lost(error) from error
+        connection.execute("ROLLBACK TO operation")
+        operation.error = from_sqlite(error) if isinstance(error, sqlite3.Error) else error
+    connection.execute("RELEASE operation")
 
-        Old versions of pages, and so erased content, stay in it until then. A reader in the middle
-        of a query holds it up; then it is tried again soon, whatever else happens.
-        """
-        try:
-            # Other writes wait behind this: give a reader the time of a query, not of a backup.
-            self._connection.execute(f"PRAGMA busy_timeout = {_SCRUB_BUSY_MS}")
-            busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            self._connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
-        except sqlite3.Error as error:
-            log.error("store.scrub_failed", error=from_sqlite(error).code)
-            return
-        self._scrub_due = bool(busy)
+
+def _closed() -> StoreClosedError:
+    return StoreClosedError("the store is closed", hint="the node is shutting down")
 
 
 def _lost(error: Exception) -> sqlite3.OperationalError:

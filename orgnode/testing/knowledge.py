@@ -2,7 +2,7 @@
 
 The tokens are the real ones of the windows under the mesh's evaluation key, which a `KeyHolder`
 puts together from the shares of a mesh that is only for testing. Entries are not signed and nothing
-is proven: what verifies them is tested elsewhere.
+is proven: what verifies them is tested elsewhere. Everything is certified at once.
 """
 
 from __future__ import annotations
@@ -25,11 +25,16 @@ from mesh.token import token_hex, token_scalar
 from mesh.wire import Present
 from orgnode.store import LogRow
 from orgnode.store.sqlite import SqliteStore
+from proofs.checkpoint import Checkpoint, sign_checkpoint
+from proofs.cosignature import cosign, join
 from proofs.merkle import leaf_hash
 from proofs.oprf import evaluate, finalize, hash_input
 from proofs.ristretto import Scalar
 from proofs.severity import COMMITMENT_BYTES, PROOF_BYTES
 from proofs.threshold.shamir import recover
+
+COSIGNED = 1_800_000_000
+"""When the first of the cosigners cosigned, in POSIX seconds."""
 
 _MOST = 32  # tokens of a signal, windows of a promotion
 
@@ -97,8 +102,14 @@ class Knowledge:
         band: int = 3,
         category: str = "ncr",
         technique: str = "AML.T0054",
+        confidence: int = 80,
+        parent: str | None = None,
     ) -> str:
-        """A signal of the member at this place; returns its id."""
+        """A signal of the member at this place; returns its id.
+
+        :param direct: False derives it from a signal that nobody has, `parent` from that one.
+        """
+        derived_from = parent if direct else os.urandom(32).hex()
         body = {
             "category": category,
             "technique": technique,
@@ -109,8 +120,8 @@ class Knowledge:
                 "commitments": [_filler(COMMITMENT_BYTES) for _ in range(4)],
                 "proof": _filler(PROOF_BYTES),
             },
-            "confidence": 80,
-            "derived_from": None if direct else os.urandom(32).hex(),
+            "confidence": confidence,
+            "derived_from": derived_from,
             "barrier": None,
         }
         data = json.dumps(body).encode()
@@ -189,7 +200,29 @@ class Knowledge:
             )
         grown = FollowerState(state.size + len(rows), state.frontier.extend(leaves))
         await self.store.commit_segment(name, state.size, rows, grown)
+        root = grown.frontier.root()
+        note = certificate_of(self.world, name, grown.size, root)
+        await self.store.certify(name, note, grown.size, root)
         return [leaf.hex() for leaf in leaves]
+
+
+def certificate_of(
+    world: TestMesh, name: str, size: int, root: bytes, by: Sequence[str] | None = None
+) -> bytes:
+    """A checkpoint of a member's log with cosignatures, whatever the log holds.
+
+    By default a quorum cosigns, the owner first, each a second after the one before.
+    """
+    signer = world.member(name).log_signer(world.mesh.mesh_id)
+    checkpoint = Checkpoint(signer.name, size, root)
+    if by is None:
+        names = [name, *(card.name for card in world.mesh.peers_of(name))]
+        by = names[: world.mesh.constraints.quorum]
+    lines = [
+        cosign(checkpoint.to_text(), world.member(one).witness, COSIGNED + place)
+        for place, one in enumerate(by)
+    ]
+    return join(sign_checkpoint(checkpoint, signer), lines)
 
 
 def _filler(length: int) -> str:

@@ -13,11 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from mesh.constraints import DEFAULT_EVALUATION_BUDGET, MIN_MEMBERS, MatchingRule
+from mesh.constraints import (
+    DEFAULT_DAILY_QUOTA,
+    DEFAULT_EVALUATION_BUDGET,
+    MIN_MEMBERS,
+    MatchingRule,
+)
 from mesh.genesis import Mesh, open_genesis, sign_genesis
 from mesh.keygen import propose, read_proposal, run_ceremony
 from orgnode.client import ClientError, NodeClient
-from orgnode.config import ENV_PREFIX, NodeConfig
+from orgnode.config import ENV_PREFIX, NodeConfig, load_config
 from orgnode.datadir import read_file
 from orgnode.founding import (
     FoundingFiles,
@@ -37,6 +42,7 @@ from orgnode.testnet.errors import (
     TestnetError,
 )
 from orgnode.testnet.ports import LOOPBACK, free_ports
+from orgnode.testnet.relay import Endpoint, source_address
 from orgnode.testnet.state import FILE, HONEST, MAVERICK, Org, read_state, write_state
 
 MAX_ORGS: Final = 20
@@ -79,11 +85,18 @@ class TestNetwork:
         *,
         mavericks: Collection[int] = (),
         evaluation_budget: int = DEFAULT_EVALUATION_BUDGET,
+        daily_quota: int = DEFAULT_DAILY_QUOTA,
+        relayed: bool = False,
+        module: str = HONEST,
     ) -> Self:
         """Make keys, cards, a genesis and settings for so many organizations.
 
         :param mavericks: places (from 0) of organizations whose node forges signals on demand.
         :param evaluation_budget: what each seat evaluates for one member a day (the constraint).
+        :param daily_quota: entries that each member may publish a day (the constraint).
+        :param relayed: peers reach each node through a port that nobody listens on yet: that of an
+            `orgnode.testnet.relay`, which is told where by `relay_endpoints`.
+        :param module: the program of the honest organizations' nodes.
         :raises OtherNetworkError: there is something in the directory already.
         :raises TestnetError: the number of organizations can't be.
         """
@@ -98,28 +111,30 @@ class TestNetwork:
                 f"{directory} is not empty", hint="choose another --dir for the test network"
             )
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        ports = free_ports(2 * orgs)
+        each = 3 if relayed else 2
+        ports = free_ports(each * orgs)
         made = []
         for place in range(orgs):
             label = _NAMES[place] if place < len(_NAMES) else f"org{place + 1}"
             org = Org(
                 name=f"{label}.example",
                 directory=directory / label,
-                module=MAVERICK if place in mavericks else HONEST,
+                module=MAVERICK if place in mavericks else module,
             )
-            local_port, port = ports[2 * place : 2 * place + 2]
+            local_port, port, *relay = ports[each * place : each * (place + 1)]
             config = NodeConfig(
                 name=org.name,
                 control_group=label,
                 local_port=local_port,
                 federation_host=LOOPBACK,
                 federation_port=port,
+                federation_source=source_address(place) if relayed else "",
                 prove_workers=1,  # several nodes share this machine
                 log_format="json",
             )
-            create_node(org.datadir, config, host=LOOPBACK, port=port)
+            create_node(org.datadir, config, host=LOOPBACK, port=relay[0] if relayed else port)
             made.append(org)
-        _found(directory.name, made, evaluation_budget)
+        _found(directory.name, made, evaluation_budget, daily_quota)
         write_state(directory, tuple(made))
         return cls(directory, tuple(made))
 
@@ -151,6 +166,17 @@ class TestNetwork:
             )
         return network
 
+    def relay_endpoints(self) -> dict[int, Endpoint]:
+        """For a relayed network: where its relay listens for each node's peers, and passes on to.
+
+        By the place of the organization, for `orgnode.testnet.relay.Relay`.
+        """
+        mesh = self.mesh
+        return {
+            place: Endpoint(mesh.member(org.name).port, load_config(org.datadir).federation_port)
+            for place, org in enumerate(self.orgs)
+        }
+
     @property
     def mesh(self) -> Mesh:
         """The mesh that all of them founded."""
@@ -166,11 +192,14 @@ class TestNetwork:
         self,
         *,
         within: float = READY_SECONDS,
+        signing: bool | None = None,
         ready: Callable[[Org], None] = lambda _: None,
     ) -> None:
         """Start the nodes that do not run, and wait until all are ready; `ready` is told of each.
 
-        `within` is how many seconds they may take.
+        `within` is how many seconds they may take. With `signing` it also waits until they have
+        asked others about their past and publish; by default it does so if those that run are a
+        quorum of the mesh, for fewer never publish after a start.
 
         If one fails, those that were started stay up: `down` ends them.
 
@@ -179,8 +208,11 @@ class TestNetwork:
         for org in self.orgs:
             if not org.alive:
                 self._remember(org.with_process(self._start(org)))
+        if signing is None:
+            running = [org for org in self.orgs if org.alive]
+            signing = len(running) >= self.mesh.constraints.quorum
         end = time.monotonic() + within
-        waiting = [asyncio.ensure_future(_until_ready(org, end)) for org in self.orgs]
+        waiting = [asyncio.ensure_future(_until_ready(org, end, signing)) for org in self.orgs]
         try:
             for done in asyncio.as_completed(waiting):
                 ready(await done)
@@ -254,7 +286,7 @@ class TestNetwork:
             self.directory.rmdir()
 
 
-def _found(name: str, orgs: list[Org], evaluation_budget: int) -> None:
+def _found(name: str, orgs: list[Org], evaluation_budget: int, daily_quota: int) -> None:
     """Take the founders' steps for all of them, the key generation in one go."""
     keys = {org.name: KeyStore.open(org.datadir.keys) for org in orgs}
     proposal = propose(name or "test network", [read_file(org.datadir.card) for org in orgs])
@@ -265,15 +297,16 @@ def _found(name: str, orgs: list[Org], evaluation_budget: int) -> None:
     )
     files = FoundingFiles(proposal.encode(), outcome.transcript, packaged_benign())
     # Without a shadow period, for here it is watched how signals begin to count.
-    rules = Rules(MatchingRule(shadow_seconds=0), evaluation_budget, files.benign)
+    rules = Rules(MatchingRule(shadow_seconds=0), evaluation_budget, files.benign, daily_quota)
     text = draft(read_proposal(proposal), outcome, rules)
     copies = [sign_genesis(text, keystore.identity) for keystore in keys.values()]
     for org in orgs:
         install(org.datadir, copies, files, keys[org.name])
 
 
-async def _until_ready(org: Org, end: float) -> Org:
+async def _until_ready(org: Org, end: float, signing: bool) -> Org:
     """Wait until the node says of itself that it serves: no fixed pause is right everywhere."""
+    waits = ""
     while True:
         if not org.alive:
             raise _ended(org)
@@ -281,13 +314,15 @@ async def _until_ready(org: Org, end: float) -> Org:
         if run is not None and org.process is not None and run.pid == org.process.pid:
             try:
                 async with NodeClient.from_datadir(org.directory, timeout=5.0) as node:
-                    if (await node.ready()).ready:
+                    said = await node.ready()
+                    waits = f" ({said.recovering})" if signing and said.recovering else ""
+                    if said.ready and not waits:
                         return org
             except ClientError:
                 pass  # not listening yet, or ending: looked at again
         if time.monotonic() > end:
             raise NodeStartTimeoutError(
-                f"{org.name} was not ready in time; the end of {org.log}:\n"
+                f"{org.name} was not ready in time{waits}; the end of {org.log}:\n"
                 f"{processes.tail(org.log)}",
                 hint="the machine may be busy: try again, or look at the log",
             )

@@ -21,6 +21,11 @@ HONEST: Final = "orgnode"
 MAVERICK: Final = "orgnode.testing.maverick"
 """The node program that forges signals on demand."""
 
+PREMADE: Final = "orgnode.testing.premade"
+"""The node program that publishes signals made before."""
+
+_MODULES = (HONEST, MAVERICK, PREMADE)
+
 _LABEL = re.compile(r"[a-z0-9]{1,63}")
 
 
@@ -121,7 +126,7 @@ def _label(value: object) -> str:
 
 
 def _module(value: object) -> str:
-    """One of this project's two node programs."""
-    if value not in (HONEST, MAVERICK):
+    """One of this project's node programs."""
+    if value not in _MODULES:
         raise ValueError("not a node program")
     return str(value)

@@ -19,6 +19,7 @@ from mesh.claims import claim_of, verify_holder
 from mesh.days import Day
 from mesh.entry import Kind
 from mesh.errors import MeshError
+from mesh.history import LogHistory
 from mesh.sighting import Verdict
 from mesh.signal import parse_signal
 from mesh.strictjson import dumps, loads
@@ -28,6 +29,7 @@ from mesh.testing import (
     MadeSignal,
     OrgLog,
     ProofChecker,
+    Rows,
     forge_signal,
     make_mesh,
     make_promotion,
@@ -58,24 +60,28 @@ def look_at_all(source: OrgLog) -> list[Assessed]:
     return [look(source, index) for index in range(source.size)]
 
 
-def decide(
-    assessed: list[Assessed],
-    *,
-    signals: frozenset[str] = frozenset(),
-    entries: frozenset[str] = frozenset(),
-) -> list[Assessed]:
-    return list(
-        settle(
-            assessed,
-            PROOFS(claims_of(assessed)),
-            holds_signal=signals.__contains__,
-            holds_entry=entries.__contains__,
-        )
-    )
+def decide(assessed: list[Assessed], history: LogHistory | None = None) -> list[Assessed]:
+    verdicts = PROOFS(claims_of(assessed))
+    history = Rows() if history is None else history
+    return list(settle(assessed, verdicts, mesh=MESH, history=history))
+
+
+def stored(source: OrgLog) -> Rows:
+    """What a node has of a log that it followed to its end."""
+    rows = Rows()
+    rows.append(decide(look_at_all(source)))
+    return rows
 
 
 def without_content(entry: Assessed) -> bool:
-    contents = (entry.signal, entry.retraction, entry.sighting, entry.promotion, entry.claim)
+    contents = (
+        entry.signal,
+        entry.retraction,
+        entry.sighting,
+        entry.promotion,
+        entry.evidence,
+        entry.claim,
+    )
     return all(content is None for content in contents)
 
 
@@ -278,18 +284,21 @@ def test_the_missing_body_of_an_expired_entry_is_not_waited_for() -> None:
     assert look(source, today=Day(TODAY + 11)).outcome is Outcome.LAPSED
 
 
-def test_a_missing_body_defers_and_an_erased_one_lapses() -> None:
+def test_a_missing_body_defers() -> None:
     source = log()
-    source.append_signals(2)
+    source.append_signal()
     source.withhold_body(0)
-    source.erase_body(1)
-    missing, erased = look_at_all(source)
+    missing = look(source)
     assert (missing.outcome, missing.error) == (Outcome.DEFERRED, "MissingBodyError")
     assert missing.retryable
-    assert (erased.outcome, erased.error) == (Outcome.LAPSED, "ErasedBodyError")
-    assert not erased.retryable
     assert without_content(missing)
-    assert without_content(erased)
+
+
+def test_that_an_unknown_kinds_body_was_erased_is_not_kept() -> None:
+    source = log()
+    source.append_unknown()
+    source.erase_body(0)
+    assert look(source).answer == MISSING
 
 
 def test_a_body_that_is_not_the_entrys_is_refused_dropped_and_asked_for_again() -> None:
@@ -329,6 +338,8 @@ def _changed(**fields: object) -> Callable[[MadeSignal], bytes]:
         (_changed(confidence=101), "SignalFormatError"),
         (_changed(tokens=["ff" * 32, "aa" * 32]), "TokenOrderError"),
         (_changed(tokens=[]), "SignalFormatError"),
+        (_changed(derived_from="ab" * 32, confidence=81), "OverconfidentError"),
+        (_changed(derived_from="ab" * 32, confidence=49), "DampenedAwayError"),
     ],
 )
 def test_a_signed_body_that_is_no_signal_is_refused(
@@ -449,9 +460,7 @@ def test_each_claim_needs_its_verdict(verdicts: list[ProofsError | None]) -> Non
     source = log()
     source.append_signal()
     with pytest.raises(VerdictCountError):
-        settle(
-            look_at_all(source), verdicts, holds_signal=lambda _: False, holds_entry=lambda _: False
-        )
+        settle(look_at_all(source), verdicts, mesh=MESH, history=Rows())
 
 
 def test_an_entry_that_stands_twice_counts_once() -> None:
@@ -467,8 +476,8 @@ def test_an_entry_that_stands_twice_counts_once() -> None:
 
 def test_an_entry_that_was_stored_before_counts_once() -> None:
     source = log()
-    entry_id = source.append_signal()
-    (entry,) = decide(look_at_all(source), entries=frozenset({entry_id}))
+    source.append_signal()
+    (entry,) = decide(look_at_all(source), stored(source))
     assert (entry.outcome, entry.error) == (Outcome.REFUSED, "DuplicateEntryError")
 
 
@@ -489,8 +498,9 @@ def test_a_second_copy_is_a_duplicate_even_while_the_first_waits_for_its_body() 
         lambda source: source.withhold_body(0),
         lambda source: source.erase_body(0),
         lambda source: source.corrupt_body(0),
+        lambda source: source.answers.__setitem__(0, Present(bytes(32), bytes(40_000))),
     ],
-    ids=["live", "missing body", "erased body", "wrong body"],
+    ids=["live", "missing body", "erased body", "wrong body", "refused body"],
 )
 def test_a_retraction_counts_for_a_signal_before_it(prepare: Callable[[OrgLog], object]) -> None:
     source = log()
@@ -501,11 +511,12 @@ def test_a_retraction_counts_for_a_signal_before_it(prepare: Callable[[OrgLog], 
 
 def test_a_retraction_counts_for_a_signal_stored_before() -> None:
     source = log()
-    target = "cd" * 32
+    target = source.append_signal()
+    before = stored(source)
     source.append_retraction(target)
-    assert decide(look_at_all(source))[0].error == "UnknownTargetError"
-    accepted = decide(look_at_all(source), signals=frozenset({target}))
-    assert accepted[0].outcome is Outcome.ACCEPTED
+    retraction = look(source, 1)
+    assert decide([retraction])[0].error == "UnknownTargetError"
+    assert decide([retraction], before)[0].outcome is Outcome.ACCEPTED
 
 
 def test_a_retraction_before_its_signal_is_refused() -> None:
@@ -529,15 +540,30 @@ def test_nobody_retracts_a_signal_of_another_log() -> None:
     assert decide(look_at_all(source))[1].error == "UnknownTargetError"
 
 
+def test_a_retraction_of_a_refused_signal_is_judged_like_that_of_one_still_awaited() -> None:
+    """Members get bodies at different times, and must judge the retraction alike."""
+    source = log()
+    lie = forge_signal(MESH, ISSUER.name, Lie.SWAPPED_COMMITMENTS, Random(2))
+    source.append_retraction(source.append_signal(lie))
+    assert [entry.outcome for entry in decide(look_at_all(source))] == [
+        Outcome.REFUSED,
+        Outcome.ACCEPTED,
+    ]
+    source.withhold_body(0)
+    assert decide(look_at_all(source))[1].outcome is Outcome.ACCEPTED
+
+
 @pytest.mark.parametrize(
-    "target_kind", ["refused", "retraction", "sighting", "promotion", "unknown"]
+    "target_kind", ["backdated", "ahead", "retraction", "sighting", "promotion", "unknown"]
 )
-def test_what_is_no_signal_cant_be_retracted(target_kind: str) -> None:
+def test_what_is_no_signal_that_stands_cant_be_retracted(target_kind: str) -> None:
     source = log()
     match target_kind:
-        case "refused":
-            lie = forge_signal(MESH, ISSUER.name, Lie.SWAPPED_COMMITMENTS, Random(2))
-            target = source.append_signal(lie)
+        case "backdated":
+            source.append_signal()
+            target = source.append_signal(day=Day(TODAY - 1))
+        case "ahead":
+            target = source.append_signal(day=Day(TODAY + 2))
         case "retraction":
             target = source.append_retraction(source.append_signal())
         case "sighting":

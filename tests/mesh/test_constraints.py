@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.constraints import (
+    MAX_DAILY_QUOTA,
     MAX_EVALUATION_BUDGET,
     MAX_MEMBERS,
     MAX_SHADOW_SECONDS,
@@ -73,6 +74,8 @@ def test_defaults() -> None:
     )
     assert made.evaluation_budget == 65_536
     assert made.benign_digest is None
+    assert (made.daily_quota, made.cooldown_days) == (4_096, 1)
+    assert (made.dampening_percent, made.dampening_floor) == (80, 50)
 
 
 @given(st.integers(1, 1000))
@@ -117,6 +120,14 @@ def test_floors_and_ceilings_themselves_are_allowed() -> None:
         assert constraints(matching=numbers).matching.to_json() == numbers
     for budget in (32, MAX_EVALUATION_BUDGET):
         assert constraints(evaluation_budget=budget).evaluation_budget == budget
+    for name, limits in (
+        ("daily_quota", (16, MAX_DAILY_QUOTA)),
+        ("cooldown_days", (0, 30)),
+        ("dampening_percent", (1, 80)),
+        ("dampening_floor", (50, 100)),
+    ):
+        for number in limits:
+            assert getattr(constraints(**{name: number}), name) == number
 
 
 def test_members_are_found_by_name() -> None:
@@ -221,6 +232,14 @@ def test_no_two_members_share_what_makes_them_distinct(
         ({"evaluation_budget": 31}, ConstraintsFormatError),
         ({"evaluation_budget": MAX_EVALUATION_BUDGET + 1}, ConstraintsFormatError),
         ({"evaluation_budget": 32.0}, ConstraintsFormatError),
+        ({"daily_quota": 15}, ConstraintsFormatError),
+        ({"daily_quota": MAX_DAILY_QUOTA + 1}, ConstraintsFormatError),
+        ({"cooldown_days": -1}, ConstraintsFormatError),
+        ({"cooldown_days": 31}, ConstraintsFormatError),
+        ({"dampening_percent": 0}, ConstraintsFormatError),
+        ({"dampening_percent": 81}, ConstraintsFormatError),
+        ({"dampening_floor": 49}, ConstraintsFormatError),
+        ({"dampening_floor": 101}, ConstraintsFormatError),
         ({"committee": None}, ConstraintsFormatError),
         ({"members": CARDS[1:]}, ForeignSeatError),
         ({"members": (CARDS[0], *CARDS[2:])}, ForeignSeatError),
@@ -293,6 +312,10 @@ def test_the_encoding_does_not_depend_on_the_order_of_members() -> None:
         {"committee": make_mesh(3).committee},
         {"benign_digest": "cd" * 32},
         {"evaluation_budget": 32},
+        {"daily_quota": 16},
+        {"cooldown_days": 0},
+        {"dampening_percent": 79},
+        {"dampening_floor": 51},
         {"matching": {"escalate_tokens": 3}},
         {"matching": {"block_tokens": 5}},
         {"matching": {"block_sources": 4}},

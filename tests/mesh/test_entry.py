@@ -166,7 +166,7 @@ def test_an_unknown_keys_signature_is_none() -> None:
     with pytest.raises(UnsignedNoteError):
         opened(sign_entry(envelope(), Signer(ISSUER.name, OTHER.identity.seed)))
     with pytest.raises(UnsignedNoteError):
-        opened(sign_entry(envelope(), ISSUER.witness))
+        opened(sign_entry(envelope(), ISSUER.card_witness))
     with pytest.raises(NoteError):
         opened(b"signal-mesh/v1/signal\n{}\n")
 
@@ -176,7 +176,7 @@ def test_the_issuers_key_under_another_name_is_none() -> None:
         opened(sign_entry(envelope(), Signer(OTHER.name, ISSUER.identity.seed)))
 
 
-@pytest.mark.parametrize("kind", ["news", "keys", "adopt", "evidence", "member-card", "x", "x-1"])
+@pytest.mark.parametrize("kind", ["news", "keys", "adopt", "votes", "member-card", "x", "x-1"])
 def test_unknown_kinds_are_named_once_signed(kind: str) -> None:
     with pytest.raises(UnknownKindError) as caught:
         opened(written("whatever a later version says", kind))

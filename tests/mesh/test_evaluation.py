@@ -235,12 +235,12 @@ def test_other_fields_are_refused(change: dict[str, object], error: type[MeshErr
 
 def test_who_signs_a_request() -> None:
     impostor = Signer(ASKER.name, bytes(32))
-    for signer in (STRANGER, impostor, WORLD.member(0).witness):
+    for signer in (STRANGER, impostor, WORLD.member(0).card_witness):
         with pytest.raises(UnknownAskerError):
             compose_request(MESH, signer, ELEMENTS, NONCE, DAY)
     with pytest.raises(UnknownAskerError, match="nobody"):
         opened(request_with(STRANGER, asker=STRANGER.name))
-    for signer in (impostor, WORLD.member(0).witness):
+    for signer in (impostor, WORLD.member(0).card_witness):
         with pytest.raises(UnsignedNoteError):
             opened(request_with(signer))
     with pytest.raises(UnknownAskerError, match="another asker"):
@@ -381,7 +381,7 @@ def test_an_answer_to_another_request_is_refused_before_its_fields() -> None:
 
 
 def test_the_signature_is_looked_at_first() -> None:
-    for signer in (OTHER, SERVER.witness, Signer(SERVER.name, bytes(32))):
+    for signer in (OTHER, SERVER.card_witness, Signer(SERVER.name, bytes(32))):
         with pytest.raises(UnsignedNoteError):
             open_answer(MESH, REQUEST, SEAT, answer_with(signer, request="0" * 64))
     bent = ANSWER.replace(b'"seat":2', b'"seat":3')

@@ -13,13 +13,14 @@ from mesh.evidence import (
     EvidenceFormatError,
     EvidenceKind,
     EvidenceSignatureError,
-    LocalEvidenceError,
     UnprovenEvidenceError,
+    split_evidence,
     verify_evidence,
 )
 from mesh.strictjson import dumps, loads
 from mesh.testing import OrgLog, make_mesh
 from proofs.merkle import range_nodes
+from proofs.note import add_signatures, sign_note
 
 WORLD = make_mesh(4)
 MESH = WORLD.mesh
@@ -56,7 +57,7 @@ def fork_evidence(first: OrgLog, a: int, second: OrgLog, b: int) -> Evidence:
     )
 
 
-def split_evidence(size: int = 20) -> Evidence:
+def signed_twice(size: int = 20) -> Evidence:
     return Evidence(EvidenceKind.SPLIT, NAME, HONEST.checkpoint(size), FORKED.checkpoint(size))
 
 
@@ -64,7 +65,7 @@ def split_evidence(size: int = 20) -> Evidence:
 
 
 def test_two_roots_of_one_size_convict() -> None:
-    verify_evidence(MESH, split_evidence())
+    verify_evidence(MESH, signed_twice())
 
 
 @settings(max_examples=60, deadline=None)
@@ -80,7 +81,7 @@ def test_a_fork_is_proven_between_any_two_sizes_past_it(data: st.DataObject) -> 
         assert Evidence.from_json(evidence.to_json()) == evidence
 
 
-@pytest.mark.parametrize("evidence", [split_evidence(), fork_evidence(HONEST, 16, FORKED, 33)])
+@pytest.mark.parametrize("evidence", [signed_twice(), fork_evidence(HONEST, 16, FORKED, 33)])
 def test_evidence_travels_as_strict_json(evidence: Evidence) -> None:
     again = Evidence.from_json(evidence.to_json())
     assert again == evidence
@@ -173,19 +174,19 @@ def test_hashes_that_do_not_lead_to_the_signed_root_prove_nothing() -> None:
 
 
 def test_one_checkpoint_twice_is_no_split() -> None:
-    evidence = split_evidence()
+    evidence = signed_twice()
     with pytest.raises(UnprovenEvidenceError):
         verify_evidence(MESH, replace(evidence, second=evidence.first))
 
 
 def test_two_sizes_are_no_split() -> None:
     with pytest.raises(UnprovenEvidenceError):
-        verify_evidence(MESH, replace(split_evidence(), second=HONEST.checkpoint(21)))
+        verify_evidence(MESH, replace(signed_twice(), second=HONEST.checkpoint(21)))
 
 
 def test_a_split_carries_no_hashes() -> None:
     with pytest.raises(EvidenceFormatError):
-        verify_evidence(MESH, replace(split_evidence(), left=(bytes(32),)))
+        verify_evidence(MESH, replace(signed_twice(), left=(bytes(32),)))
 
 
 @pytest.mark.parametrize(("a", "b"), [(30, 20), (20, 20)])
@@ -196,11 +197,24 @@ def test_a_fork_names_the_smaller_checkpoint_first(a: int, b: int) -> None:
         verify_evidence(MESH, evidence)
 
 
-def test_a_shrunk_log_convinces_only_its_witness() -> None:
-    # A log that never misbehaved signed both of these.
-    evidence = Evidence(EvidenceKind.SHRINK, NAME, HONEST.checkpoint(30), HONEST.checkpoint(20))
-    with pytest.raises(LocalEvidenceError):
-        verify_evidence(MESH, evidence)
+def test_an_older_checkpoint_is_no_evidence_of_any_kind() -> None:
+    """Every log has signed smaller ones, and whoever serves it may be behind."""
+    assert set(EvidenceKind) == {"fork", "split"}
+    with pytest.raises(MeshError):
+        Evidence.from_json(signed_twice().to_json().replace(b'"split"', b'"shrink"'))
+
+
+def test_two_checkpoints_of_one_size_are_made_evidence_if_they_are() -> None:
+    cosigned = HONEST.certificate(20), FORKED.certificate(20)
+    assert split_evidence(MESH, NAME, *cosigned) == signed_twice()
+    with pytest.raises(UnprovenEvidenceError):
+        split_evidence(MESH, NAME, HONEST.certificate(20), HONEST.checkpoint(20))
+    with pytest.raises(UnprovenEvidenceError):
+        split_evidence(MESH, NAME, HONEST.checkpoint(21), FORKED.checkpoint(20))
+    with pytest.raises(EvidenceSignatureError):
+        split_evidence(MESH, NAME, HONEST.checkpoint(20), plain_log(1).checkpoint(20))
+    with pytest.raises(UnknownMemberError):
+        split_evidence(MESH, "stranger.example", *cosigned)
 
 
 # --- signatures -----------------------------------------------------------------------------------
@@ -208,14 +222,14 @@ def test_a_shrunk_log_convinces_only_its_witness() -> None:
 
 def test_checkpoints_of_another_member_convict_nobody_else() -> None:
     other = WORLD.member(1).name
-    for evidence in (split_evidence(), fork_evidence(HONEST, 16, FORKED, 33)):
+    for evidence in (signed_twice(), fork_evidence(HONEST, 16, FORKED, 33)):
         with pytest.raises(EvidenceSignatureError):
             verify_evidence(MESH, replace(evidence, log=other))
 
 
 @pytest.mark.parametrize("which", ["first", "second"])
 def test_both_checkpoints_must_be_signed(which: str) -> None:
-    evidence = split_evidence()
+    evidence = signed_twice()
     note = getattr(evidence, which)
     altered = replace(evidence, **{which: note.replace(b"\n20\n", b"\n21\n")})
     with pytest.raises(EvidenceSignatureError):
@@ -225,18 +239,37 @@ def test_both_checkpoints_must_be_signed(which: str) -> None:
 def test_the_same_members_log_in_another_mesh_is_another_log() -> None:
     elsewhere = make_mesh(5)
     with pytest.raises(EvidenceSignatureError):
-        verify_evidence(elsewhere.mesh, split_evidence())
+        verify_evidence(elsewhere.mesh, signed_twice())
 
 
 def test_only_members_can_be_accused() -> None:
     with pytest.raises(UnknownMemberError):
-        verify_evidence(MESH, replace(split_evidence(), log="stranger.example"))
+        verify_evidence(MESH, replace(signed_twice(), log="stranger.example"))
 
 
 def test_an_oversize_checkpoint_is_not_read() -> None:
-    evidence = replace(split_evidence(), first=b"x" * (MAX_CHECKPOINT + 1))
-    with pytest.raises(EvidenceFormatError):
+    evidence = replace(signed_twice(), first=b"x" * (MAX_CHECKPOINT + 1))
+    with pytest.raises(EvidenceFormatError, match="at most"):
         verify_evidence(MESH, evidence)
+
+
+@pytest.mark.parametrize("which", ["first", "second"])
+def test_evidence_has_room_for_bare_checkpoints_only(which: str) -> None:
+    """Whatever else stood in them would keep evidence from fitting an entry."""
+    evidence = signed_twice()
+    log = HONEST if which == "first" else FORKED
+    note: bytes = getattr(evidence, which)
+    signer = log.member.log_signer(MESH.mesh_id)
+    text = note.partition(b"\n\n")[0].decode()
+    extended = sign_note(f"{text}\nmore\n", (signer,))
+    for other in (
+        add_signatures(note, [log.member.card_witness]),
+        log.certificate(20, by=[NAME]),
+        note + note.splitlines(keepends=True)[-1],
+        extended,
+    ):
+        with pytest.raises(EvidenceFormatError):
+            verify_evidence(MESH, replace(evidence, **{which: other}))
 
 
 # --- the encoding ---------------------------------------------------------------------------------
@@ -248,13 +281,13 @@ def test_an_oversize_checkpoint_is_not_read() -> None:
         {"kind": "rumour"},
         {"extra": 1},
         {"left": ["00"]},
-        {"left": ["00" * 32] * 129},
+        {"left": ["00" * 32] * 80},
         {"first": "no base64"},
         {"log": None},
     ],
 )
 def test_malformed_evidence_is_refused(change: dict[str, object]) -> None:
-    value = {**loads(split_evidence().to_json()), **change}
+    value = {**loads(signed_twice().to_json()), **change}
     with pytest.raises(MeshError):
         Evidence.from_json(dumps(value))
 

@@ -105,7 +105,7 @@ def test_a_strangers_signature_stands_for_nobody() -> None:
 
 
 def test_another_of_the_founders_own_keys_is_not_enough() -> None:
-    note = sign_note(TEXT, [*(m.identity for m in MEMBERS[:3]), MEMBERS[3].witness])
+    note = sign_note(TEXT, [*(m.identity for m in MEMBERS[:3]), MEMBERS[3].card_witness])
     with pytest.raises(MissingFounderSignatureError):
         open_genesis(note)
 

@@ -107,7 +107,7 @@ class Run:
         """Show the notes in random order, some twice, among notes that don't count."""
         rubbish = [
             b"rubbish",
-            add_signatures(notes[0], (self.group.member(0).witness,)),
+            add_signatures(notes[0], (self.group.member(0).card_witness,)),
             honest_deal(cast(3, None, 2), cast(3).proposal.names[0]),
             notes[-1][:-9],
         ]

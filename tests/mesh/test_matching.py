@@ -186,6 +186,30 @@ def test_a_trusted_issuer_s_derived_or_new_signal_makes_up_for_nothing(
         assert not judged.tokens[0].trusted
 
 
+def test_what_the_breaker_holds_escalates_and_never_blocks(rules: Constraints) -> None:
+    known = tokens(5, honest())
+    for held, finding in ((1, Finding.BLOCK), (2, Finding.ESCALATE), (5, Finding.ESCALATE)):
+        names = frozenset(one.token for one in known[:held])
+        judged = judge(rules, [known], exact=False, held=names)
+        assert judged.finding is finding
+        assert [one.held for one in judged.tokens] == [one.token in names for one in judged.tokens]
+        assert [one.sufficient for one in judged.tokens] == [
+            one.token not in names for one in judged.tokens
+        ]
+    assert "the breaker holds 5 back" in judged.reason
+
+
+def test_not_even_a_trusted_issuer_blocks_with_what_the_breaker_holds(rules: Constraints) -> None:
+    """A shadow is this node's own finding: no signal of others takes it back."""
+    known = tokens(4, honest())
+    trusted = frozenset({"alder.example"})
+    assert judge(rules, [known], exact=False, trusted=trusted).finding is Finding.BLOCK
+    held = frozenset({known[0].token})
+    judged = judge(rules, [known], exact=False, trusted=trusted, held=held)
+    assert judged.finding is Finding.ESCALATE
+    assert "the breaker holds 1 back" in judged.reason
+
+
 def test_a_derived_signal_confirms_nothing(rules: Constraints) -> None:
     aged = [source(group) for group in GROUPS[:3]]
     derived = source("dogwood", direct=False, confirmed=True)

@@ -22,7 +22,7 @@ from mesh.testing.members import TestMember, founder
 from proofs.ed25519 import public_key
 from proofs.errors import ProofsError
 from proofs.holder import prove_holding
-from proofs.note import BadSignatureError, Signer, sign_note
+from proofs.note import BadSignatureError, Signer, VerifierKey, sign_note
 from proofs.ristretto import multiply_base
 
 MEMBER = founder(0)
@@ -30,7 +30,7 @@ OTHER = founder(1)
 
 
 def signers(member: TestMember) -> tuple[Signer, Signer, Signer]:
-    return member.identity, Signer(member.name, member.log_seed), member.witness
+    return member.identity, Signer(member.name, member.log_seed), member.card_witness
 
 
 def altered(**fields: object) -> str:
@@ -221,7 +221,7 @@ def test_verifier_keys() -> None:
     assert card.log_key(mesh_id).name == "acme.example/0123456789abcdef"
     assert card.log_key(mesh_id).public == bytes.fromhex(card.log)
     assert card.identity_key.public == bytes.fromhex(card.identity)
-    assert card.witness_key.public == bytes.fromhex(card.witness)
+    assert card.witness_key == VerifierKey(card.name, 0x04, bytes.fromhex(card.witness))
     assert card.identity_key is card.identity_key
     assert card.endpoint == (card.host, card.port)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mesh.claims import claim_of, verify_claims, verify_holder
 from mesh.constraints import MAX_TOKENS, UnknownBandError, UnknownMemberError
+from mesh.dampening import DampenedAwayError, OverconfidentError
 from mesh.errors import BodyError, BodyFormatError, FormatError, MeshError, SaltLengthError
 from mesh.severity import rubric_of, statement_of
 from mesh.signal import (
@@ -105,9 +106,21 @@ def test_the_openings_open_the_commitments() -> None:
 
 
 def test_optional_fields() -> None:
-    body = compose(derived_from="ab" * 32, barrier="off_switch", confidence=0)
+    body = compose(derived_from="ab" * 32, barrier="off_switch", confidence=60)
     assert not body.direct
-    assert (body.derived_from, body.barrier, body.confidence) == ("ab" * 32, "off_switch", 0)
+    assert (body.derived_from, body.barrier, body.confidence) == ("ab" * 32, "off_switch", 60)
+    assert compose(confidence=0).confidence == 0
+
+
+@pytest.mark.parametrize(
+    ("confidence", "error"), [(49, DampenedAwayError), (81, OverconfidentError)]
+)
+def test_what_every_member_would_refuse_is_not_derived(
+    confidence: int, error: type[MeshError]
+) -> None:
+    with pytest.raises(error):
+        compose(derived_from="ab" * 32, confidence=confidence)
+    assert compose(confidence=confidence).direct
 
 
 def test_tokens_are_sorted_and_each_once() -> None:

@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from mesh.accusation import compose_accusation
 from mesh.constraints import UnknownMemberError
 from mesh.days import parse_day
 from mesh.entry import Envelope, Kind, body_digest, sign_entry
@@ -13,12 +14,14 @@ from mesh.errors import (
     MeshError,
     UnknownKindError,
 )
+from mesh.evidence import Evidence, EvidenceKind, UnprovenEvidenceError
 from mesh.promotion import WrongTokenError
 from mesh.retraction import compose_retraction
 from mesh.sighting import SightingFormatError, compose_sighting
 from mesh.signal import SignalFormatError
 from mesh.strictjson import dumps, loads
 from mesh.testing.members import make_mesh
+from mesh.testing.orglog import OrgLog
 from mesh.testing.promotions import make_promotion
 from mesh.testing.signals import Lie, forge_signal, make_signal
 from mesh.verification import verify_published
@@ -71,6 +74,7 @@ def test_an_honest_signal_passes_every_step() -> None:
     assert [step.name for step in steps] == [
         "issuer",
         "checkpoint",
+        "provisional",
         "inclusion",
         "entry",
         "body",
@@ -79,12 +83,13 @@ def test_an_honest_signal_passes_every_step() -> None:
         "severity",
     ]
     assert all(step.detail for step in steps)
-    assert "2026-11-21" in steps[3].detail
+    assert "2026-11-21" in steps[4].detail
 
 
 def test_an_erased_signal_is_verified_up_to_its_content() -> None:
     steps = verify_published(**published(NOTE, None, None))
-    assert [step.name for step in steps] == ["issuer", "checkpoint", "inclusion", "entry"]
+    names = [step.name for step in steps]
+    assert names == ["issuer", "checkpoint", "provisional", "inclusion", "entry"]
 
 
 def test_a_retraction() -> None:
@@ -130,6 +135,22 @@ def test_a_signals_body_under_a_retractions_kind() -> None:
     body = compose_retraction("ab" * 32, "mistake")
     note = entry(SIGNAL.salt, body)
     with pytest.raises(SignalFormatError):
+        verify_published(**published(note, SIGNAL.salt, body))
+
+
+def test_an_accusation() -> None:
+    log, twin = OrgLog(MADE, OTHER), OrgLog(MADE, OTHER)
+    log.append_note(b"one history")
+    twin.append_note(b"another history")
+    split = Evidence(EvidenceKind.SPLIT, OTHER.name, log.checkpoint(), twin.checkpoint())
+    body = compose_accusation(split)
+    note = entry(SIGNAL.salt, body, Kind.EVIDENCE)
+    steps = verify_published(**published(note, SIGNAL.salt, body))
+    assert [step.name for step in steps][-4:] == ["accused", "first", "second", "contradiction"]
+    framed = Evidence(EvidenceKind.SPLIT, OTHER.name, log.checkpoint(), log.checkpoint())
+    body = compose_accusation(framed)
+    note = entry(SIGNAL.salt, body, Kind.EVIDENCE)
+    with pytest.raises(UnprovenEvidenceError):
         verify_published(**published(note, SIGNAL.salt, body))
 
 
@@ -191,7 +212,7 @@ def test_entries_of_other_meshes_and_kinds() -> None:
     foreign = entry(SIGNAL.salt, SIGNAL.body, mesh="0" * 64)
     with pytest.raises(ForeignMeshError):
         verify_published(**published(foreign, SIGNAL.salt, SIGNAL.body))
-    unknown = sign_note("signal-mesh/v1/evidence\n{}\n", (ISSUER.identity,))
+    unknown = sign_note("signal-mesh/v1/weather\n{}\n", (ISSUER.identity,))
     with pytest.raises(UnknownKindError):
         verify_published(**published(unknown, None, None))
 

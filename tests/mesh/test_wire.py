@@ -1,7 +1,10 @@
+from base64 import b64encode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.constraints import MAX_MEMBERS
 from mesh.errors import SaltLengthError
 from mesh.wire import (
     ERASED,
@@ -24,7 +27,7 @@ from mesh.wire import (
 )
 
 SALT = bytes(range(32))
-LIMITS = WireLimits(max_body=64, max_entries=8, max_checkpoint=100)
+LIMITS = WireLimits(max_body=64, max_entries=8, max_checkpoint=100, max_certificate=150)
 
 answers = st.one_of(
     st.just(ERASED),
@@ -42,6 +45,7 @@ def announcements(draw: st.DrawFn) -> Announcement:
         draw(st.integers(0, 2**64 - 1)),
         tuple(entries),
         tuple(bodies),
+        draw(st.binary(max_size=150)),
     )
 
 
@@ -106,10 +110,32 @@ def test_limits_hold_before_anything_is_read() -> None:
         decode_bodies(body[:37], 1, 64)
     with pytest.raises(MessageLimitError):
         decode_announcement(b"\xff\xff\xff\xff", LIMITS)
+    for size in (150, 151):
+        certified = encode_announcement(Announcement(b"", 0, (), (), b"c" * size))
+        if size == 150:
+            assert decode_announcement(certified, LIMITS).certificate == b"c" * 150
+        else:
+            with pytest.raises(MessageLimitError):
+                decode_announcement(certified, LIMITS)
     many = encode_announcement(Announcement(b"", 0, (b"",) * 9, (ERASED,) * 9))
     with pytest.raises(MessageLimitError):
         decode_announcement(many, LIMITS)
     assert decode_announcement(many, WireLimits()).entries == (b"",) * 9
+
+
+def test_a_certificate_of_every_member_fits() -> None:
+    """The largest mesh's certificate: 100 cosignatures under names of 100 characters."""
+    line = len(f"— {'n' * 100} ".encode()) + len(b64encode(bytes(4 + 8 + 64))) + 1
+    assert 1_000 + MAX_MEMBERS * line <= WireLimits().max_certificate
+
+
+def test_a_certificate_is_no_checkpoint() -> None:
+    certified = encode_announcement(Announcement(b"", 0, (), (), b"note"))
+    signed = encode_announcement(Announcement(b"note", 0, (), ()))
+    assert certified != signed
+    assert decode_announcement(signed, LIMITS).certificate == b""
+    # Where it stands in the bytes: after the checkpoint, before the start.
+    assert certified == bytes(4) + b"\0\0\0\4note" + bytes(8) + bytes(2)
 
 
 def test_an_unknown_answer_is_refused() -> None:

@@ -64,7 +64,8 @@ def signal_row(tokens: Sequence[str], *, direct: bool = True, **fields: Any) -> 
 
 
 def sighting_row(target: str, verdict: str = "confirm", **fields: Any) -> LogRow:
-    return a_row("sighting", b"{}", sighting=SightingBody(target=target, verdict=verdict), **fields)
+    sighting = SightingBody(target=target, verdict=verdict)
+    return a_row("sighting", sighting.encode(), sighting=sighting, **fields)
 
 
 def retraction_row(target: str, **fields: Any) -> LogRow:
@@ -82,7 +83,17 @@ def promotion_row(*windows: tuple[str, str, Sequence[str]], **fields: Any) -> Lo
         ),
         evaluations=(),
     )
-    return a_row("promotion", b"{}", promotion=body, **fields)
+    content = {"windows": [window.model_dump() for window in body.windows], "evaluations": []}
+    return a_row("promotion", json.dumps(content).encode(), promotion=body, **fields)
+
+
+def evidence_row(accused: str, **fields: Any) -> LogRow:
+    """Evidence against a log, which nobody has verified."""
+    return a_row("evidence", b"{}", evidence=split(accused), **fields)
+
+
+def split(log: str) -> Evidence:
+    return Evidence(EvidenceKind.SPLIT, log, b"one note", b"another")
 
 
 def waiting(row: LogRow) -> LogRow:
@@ -95,30 +106,47 @@ def waiting(row: LogRow) -> LogRow:
         signal=None,
         sighting=None,
         promotion=None,
+        evidence=None,
+        retracts=None,
     )
 
 
 class Shelf:
-    """Appends rows to logs of a store, which follow each other as they must."""
+    """Appends rows to logs of a store, which follow each other as they must, and certifies them."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    async def add(self, log: str, *rows: LogRow, **more: Any) -> list[str]:
-        """Append rows in one commit; returns their ids."""
+    async def add(self, log: str, *rows: LogRow, certified: bool = True, **more: Any) -> list[str]:
+        """Append rows in one commit, and certify the log up to them; returns their ids."""
         state = self.store.state(log)
         placed = [replace(row, index=state.size + n) for n, row in enumerate(rows)]
         frontier = state.frontier.extend(row.leaf for row in placed)
         after = replace(state, size=state.size + len(rows), frontier=frontier)
         await self.store.commit_segment(log, state.size, placed, after, **more)
+        if certified:
+            await self.certify(log)
         return [row.entry_id for row in placed]
+
+    async def early(self, log: str, *rows: LogRow) -> list[str]:
+        """Append rows that no certificate covers yet; returns their ids."""
+        return await self.add(log, *rows, certified=False)
 
     async def signal(self, log: str, *tokens: str, **fields: Any) -> str:
         (entry_id,) = await self.add(log, signal_row(tokens, **fields))
         return entry_id
 
+    async def certify(self, log: str, size: int | None = None) -> int:
+        """Certify a log, by default all of it."""
+        size = self.store.state(log).size if size is None else size
+        certificate = b"certificate of %d" % size
+        return await self.store.certify(log, certificate, size, self.store.root_at(log, size))
+
+    async def resolve(self, log: str, index: int, row: LogRow) -> int:
+        """The body of an entry came."""
+        return await self.store.resolve_deferred(log, [replace(row, index=index)])
+
     async def suspend(self, log: str) -> None:
         """Find evidence against a log."""
         state: FollowerState = self.store.state(log)
-        evidence = Evidence(EvidenceKind.SPLIT, log, b"one note", b"another")
-        await self.store.save_state(log, replace(state, evidence=evidence))
+        await self.store.save_state(log, replace(state, evidence=split(log)))

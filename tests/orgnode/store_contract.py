@@ -1,8 +1,9 @@
-"""The suite that every implementation of `orgnode.store.Store` passes.
+"""The suite that every implementation of `orgnode.store.Store` passes, beginning with logs.
 
 A subclass provides `open_store`: a fixture returning a function that opens (or reopens, after
 `close`) the same store for the member `OWN`. Logs come from `mesh.testing`, with real signatures
-and real severity proofs, and are followed with the real follower.
+and real severity proofs, and are followed with the real follower. What certification does is in
+`certify_contract`, what matching reads in `match_contract`; here logs are certified as they come.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from mesh.evidence import EvidenceKind
 from mesh.follower import LogFollower
 from mesh.following import FollowerState
 from mesh.testing import TODAY, OrgLog, ProofChecker, TestMesh, make_mesh
+from mesh.testing.rows import Rows
 from mesh.wire import ERASED, MISSING, Present
 from orgnode.store import (
     DuplicateReferenceError,
@@ -42,6 +44,7 @@ from proofs.merkle import Frontier, NodeAddress, leaf_hash, node_hash, range_nod
 OWN = "acme.example"
 PEER = "birch.example"
 ALL = FeedFilter()
+EARLY = FeedFilter(provisional=True)
 OpenStore = Callable[[], Store]
 
 check_proofs = ProofChecker()
@@ -56,18 +59,31 @@ def org_log(name: str = PEER) -> OrgLog:
     return OrgLog(world(), name)
 
 
+class StoredTree:
+    """The tree of one log in a store, as a follower reads it."""
+
+    def __init__(self, store: Store, log: str) -> None:
+        self._store = store
+        self._log = log
+
+    def nodes(self, addresses: Sequence[NodeAddress]) -> list[bytes]:
+        return self._store.nodes(self._log, addresses)
+
+
 def follower_of(store: Store, log: OrgLog) -> LogFollower:
     return LogFollower(
         log.mesh,
         log.member.card,
         store.state(log.name),
-        holds_signal=lambda entry: store.holds_signal(log.name, entry),
-        holds_entry=lambda entry: store.holds_entry(log.name, entry),
+        history=store.history(log.name),
+        tree=StoredTree(store, log.name),
     )
 
 
-async def follow(store: Store, log: OrgLog, today: Day = TODAY) -> list[Assessed]:
-    """Bring the store up to the log's newest checkpoint."""
+async def follow(
+    store: Store, log: OrgLog, today: Day = TODAY, *, certified: bool = True
+) -> list[Assessed]:
+    """Bring the store up to the log's newest checkpoint, and certify that."""
     follower = follower_of(store, log)
     follower.offer(log.checkpoint())
     result: list[Assessed] = []
@@ -81,7 +97,15 @@ async def follow(store: Store, log: OrgLog, today: Day = TODAY) -> list[Assessed
             log.name, start, [LogRow.of(entry) for entry in settled], follower.state
         )
         result += settled
+    if certified:
+        await certify(store, log)
     return result
+
+
+async def certify(store: Store, log: OrgLog, size: int | None = None) -> int:
+    """Give the store a certificate of a log."""
+    size = log.size if size is None else size
+    return await store.certify(log.name, log.certificate(size), size, log.frontier(size).root())
 
 
 async def look_again(store: Store, log: OrgLog, today: Day = TODAY) -> int:
@@ -104,7 +128,7 @@ def plain_rows(log: OrgLog, start: int, end: int) -> list[LogRow]:
         for index, (note, answer) in enumerate(entries, start)
     ]
     verdicts = [None for entry in assessed if entry.claim is not None]
-    settled = settle(assessed, verdicts, holds_signal=lambda _: False, holds_entry=lambda _: False)
+    settled = settle(assessed, verdicts, mesh=log.mesh, history=Rows())
     return [LogRow.of(entry) for entry in settled]
 
 
@@ -421,16 +445,19 @@ class StoreContract:
             "derived_from": body.derived_from,
             "barrier": body.barrier,
             "status": "live",
+            "certified": True,
+            "suspended": False,
             "own": False,
             "received": 1000.0,
         }
         (event,) = store.events(0, ALL)
-        assert (event.seq, event.type, event.at) == (1, "signal", 1000.0)
+        assert (event.seq, event.type, event.at) == (2, "signal", 1000.0)
         assert event.data == {
-            "seq": 1,
+            "seq": 2,
             "type": "signal",
             "at": 1000.0,
             "signal": record.to_json(),
+            "certified": True,
         }
         json.dumps(event.data)
         assert store.signal("00" * 32) is None
@@ -449,8 +476,8 @@ class StoreContract:
         log.append_signals(3)
         rows = plain_rows(log, 0, 3)
         assert await store.commit_segment(PEER, 0, rows, state_at(log, 3)) == 3
-        assert [event.seq for event in store.events(0, ALL)] == [1, 2, 3]
-        assert [event.seq for event in store.events(1, ALL, limit=1)] == [2]
+        assert [event.seq for event in store.events(0, EARLY)] == [1, 2, 3]
+        assert [event.seq for event in store.events(1, EARLY, limit=1)] == [2]
         assert store.last_seq() == 3
 
     async def test_retraction_erases_the_signal(self, store: Store) -> None:
@@ -480,7 +507,8 @@ class StoreContract:
         (entry_id,) = log.append_signals(1)
         log.append_retraction(entry_id)
         await follow(store, log)
-        assert kinds(store) == ["signal", "retraction"]
+        assert kinds(store) == []  # it never counted
+        assert kinds(store, 0, EARLY) == ["provisional", "retraction"]
         assert store.bodies(PEER, 0, 1) == [ERASED]
         record = store.signal(entry_id)
         assert record is not None
@@ -489,10 +517,12 @@ class StoreContract:
     async def test_second_retraction_is_no_news(self, store: Store) -> None:
         log = org_log()
         (entry_id,) = log.append_signals(1)
+        await follow(store, log)
         log.append_retraction(entry_id, "false_positive")
         log.append_retraction(entry_id, "mistake")
         await follow(store, log)
         assert kinds(store) == ["signal", "retraction"]
+        assert store.events(0, ALL)[-1].data["reason"] == "false_positive"
 
     async def test_retraction_reaches_into_its_own_log_only(self, store: Store) -> None:
         log, other = org_log(), org_log(OWN)
@@ -513,21 +543,45 @@ class StoreContract:
         assert record is not None
         assert record.status is SignalStatus.LIVE
 
-    async def test_signal_whose_body_comes_after_its_retraction(self, store: Store) -> None:
+    @pytest.mark.parametrize("together", [True, False])
+    @pytest.mark.parametrize("wrong", [True, False])
+    async def test_nobody_waits_for_the_body_of_what_was_retracted(
+        self, store: Store, together: bool, wrong: bool
+    ) -> None:
         log = org_log()
         (entry_id,) = log.append_signals(1)
-        answer = log.withhold_body(0)
+        answer = log.corrupt_body(0) if wrong else log.withhold_body(0)
+        if not together:
+            await follow(store, log)
+            assert store.first_missing(PEER) == 0
         log.append_retraction(entry_id)
         await follow(store, log)
-        assert kinds(store) == []
+        assert store.first_missing(PEER) is None
+        assert store.deferred(PEER) == []
+        (record,) = store.records(PEER, 0, 1)
+        assert (record.outcome, record.error) == (Outcome.LAPSED, "ErasedBodyError")
+        assert record.reason
+        assert store.counts()[PEER] == {
+            Outcome.ACCEPTED: 1,
+            Outcome.REFUSED: 0,
+            Outcome.DEFERRED: 0,
+            Outcome.LAPSED: 1,
+        }
         log.answers[0] = answer
-        assert await look_again(store, log) == 1
-        record = store.signal(entry_id)
-        assert record is not None
-        assert record.status is SignalStatus.RETRACTED
-        assert record.tokens == ()
+        assert await store.resolve_deferred(PEER, plain_rows(log, 0, 1)) == 0
+        assert store.signal(entry_id) is None
         assert store.bodies(PEER, 0, 1) == [ERASED]
-        assert kinds(store) == []
+        assert kinds(store) == (["refused"] if wrong else [])
+
+    async def test_retraction_of_a_refused_signal_changes_nothing(self, store: Store) -> None:
+        log = org_log()
+        entry_id = log.append(Kind.SIGNAL, bytes(32), b'{"category":"no signal"}')
+        log.append_retraction(entry_id)
+        assessed = await follow(store, log)
+        assert [entry.outcome for entry in assessed] == [Outcome.REFUSED, Outcome.ACCEPTED]
+        (record,) = store.records(PEER, 0, 1)
+        assert record.outcome is Outcome.REFUSED
+        assert kinds(store) == ["refused"]
 
     async def test_signals_are_listed_newest_first_in_pages(self, store: Store) -> None:
         log = org_log()
@@ -568,6 +622,7 @@ class StoreContract:
         log = org_log()
         ids = log.append_signals(8)
         log.append_note(b"junk")
+        await follow(store, log)
         log.append_retraction(ids[0])
         await follow(store, log)
         fork = log.fork(9)
@@ -576,16 +631,16 @@ class StoreContract:
         with pytest.raises(Exception, match="suspended"):
             follower.offer(fork.checkpoint())
         await store.save_state(PEER, follower.state)
-        everything = store.events(0, ALL)
+        everything = store.events(0, FeedFilter(suspended=True))
         assert [event.type for event in everything] == [
-            *["signal"] * 8,
             "refused",
+            *["signal"] * 8,
             "retraction",
             "evidence",
         ]
 
         def shown(wanted: FeedFilter) -> list[int]:
-            return [event.seq for event in store.events(0, wanted)]
+            return [event.seq for event in store.events(0, replace(wanted, suspended=True))]
 
         def seqs(keep: Callable[..., bool]) -> list[int]:
             return [event.seq for event in everything if keep(event)]
@@ -597,7 +652,7 @@ class StoreContract:
                     or ("signal" in e.data and e.data["signal"]["band_level"] >= level)
                 )
             )
-        categories = frozenset({everything[0].data["signal"]["category"]})
+        categories = frozenset({everything[1].data["signal"]["category"]})
         assert shown(FeedFilter(categories=categories)) == seqs(
             lambda e: (
                 e.type == "evidence"
@@ -615,16 +670,16 @@ class StoreContract:
         log = org_log()
         log.append_signals(3)
         await follow(store, log)
-        assert await store.trim_events(3) == 2
-        assert (store.first_seq(), store.last_seq()) == (3, 3)
+        assert await store.trim_events(6) == 5
+        assert (store.first_seq(), store.last_seq()) == (6, 6)
         assert await store.trim_events(99) == 1
-        assert (store.first_seq(), store.last_seq()) == (4, 3)
+        assert (store.first_seq(), store.last_seq()) == (7, 6)
         store.close()
         again = open_store()
-        assert (again.first_seq(), again.last_seq()) == (4, 3)
+        assert (again.first_seq(), again.last_seq()) == (7, 6)
         log.append_signals(1)
         await follow(again, log)
-        assert [event.seq for event in again.events(0, ALL)] == [4]
+        assert [event.seq for event in again.events(0, EARLY)] == [7, 8]
         assert len(again.signals(SignalFilter())) == 4
         again.close()
 
@@ -661,7 +716,6 @@ class StoreContract:
         assert store.entries(PEER, 0, 1) == log.entries(0, 1)
         assert store.signal(entry_id) is None
         assert store.holds_entry(PEER, entry_id)
-        assert not store.holds_signal(PEER, entry_id)
 
     async def test_refusals_are_listed_newest_first(self, store: Store) -> None:
         rows = junk_rows(0, 5)
@@ -670,20 +724,16 @@ class StoreContract:
         assert [refusal.index for refusal in store.refusals(limit=3)] == [4, 3, 2]
         assert [refusal.index for refusal in store.refusals(PEER)] == [4, 3, 2, 1, 0]
 
-    async def test_what_counts_as_held(self, store: Store) -> None:
+    async def test_holds_entry(self, store: Store) -> None:
         log = org_log()
-        accepted, deferred, erased = log.append_signals(3)
+        accepted, deferred = log.append_signals(2)
         log.withhold_body(1)
-        log.erase_body(2)
-        retraction = log.append_retraction(accepted)
+        refused = log.append_note(b"junk")
         await follow(store, log)
-        for entry_id in (accepted, deferred, erased):
-            assert store.holds_signal(PEER, entry_id)
-        assert not store.holds_signal(PEER, retraction)
-        assert store.holds_entry(PEER, retraction)
-        assert not store.holds_signal(OWN, accepted)
+        for entry_id in (accepted, deferred, refused):
+            assert store.holds_entry(PEER, entry_id)
         assert not store.holds_entry(OWN, accepted)
-        assert not store.holds_signal(PEER, "00" * 32)
+        assert not store.holds_entry(PEER, "00" * 32)
         assert not store.holds_entry(PEER, "zz")
 
     async def test_missing_body_comes_later(self, store: Store) -> None:

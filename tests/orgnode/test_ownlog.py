@@ -12,13 +12,17 @@ import pytest
 
 from mesh.days import Day
 from mesh.entry import Kind
+from mesh.evidence import split_evidence
 from mesh.following import FollowerState
 from mesh.retraction import compose_retraction, parse_retraction
-from mesh.testing import TODAY, make_mesh
+from mesh.sighting import compose_sighting, parse_sighting
+from mesh.testing import TODAY, OrgLog, found, founders, make_mesh
+from mesh.testing.members import TestMesh
+from orgnode.federation.errors import ForkedSelfError, OwnQuotaError, RecoveringError
 from orgnode.ownlog import Draft, LogClosedError, OwnLog, OwnLogError
 from orgnode.store import StoreFullError
 from orgnode.store.sqlite import SqliteStore
-from proofs.checkpoint import open_checkpoint
+from proofs.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from proofs.frontier import Frontier
 
 WORLD = make_mesh(2)
@@ -54,21 +58,32 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     opened.close()
 
 
-def own_log(store: Any, grown: list[int] | None = None) -> OwnLog:
+def own_log(
+    store: Any, grown: list[int] | None = None, *, world: TestMesh = WORLD, **changes: Any
+) -> OwnLog:
+    owner = world.members[0]
+    settings: dict[str, Any] = {
+        "today": lambda: TODAY,
+        "grown": (grown if grown is not None else []).append,
+    }
     return OwnLog(
-        WORLD.mesh,
-        OWNER.name,
+        world.mesh,
+        owner.name,
         store,
-        OWNER.identity,
-        OWNER.log_signer(WORLD.mesh.mesh_id),
-        lambda: TODAY,
-        (grown if grown is not None else []).append,
+        owner.identity,
+        owner.log_signer(world.mesh.mesh_id),
+        **{**settings, **changes},
     )
 
 
 def draft(number: int) -> Draft:
     body = compose_retraction(f"{number:064x}", "mistake")
     return Draft(Kind.RETRACTION, Day(TODAY + 1), body, retraction=parse_retraction(body))
+
+
+def sighting(number: int) -> Draft:
+    body = compose_sighting(f"{number:064x}", "confirm")
+    return Draft(Kind.SIGHTING, Day(TODAY + 1), body, sighting=parse_sighting(body))
 
 
 async def test_appended_is_durable_signed_and_told(store: SqliteStore) -> None:
@@ -176,8 +191,10 @@ async def test_a_log_that_contradicts_itself_is_not_signed(store: SqliteStore) -
     await log.drain()
     true = store.state(OWNER.name)
     other = Frontier(0, ()).extend([bytes(32), bytes(32)])
+    foreign = WORLD.members[1].log_signer(WORLD.mesh.mesh_id)
     for state in (
         replace(true, checkpoint=None),
+        replace(true, checkpoint=sign_checkpoint(Checkpoint(foreign.name, 2, bytes(32)), foreign)),
         replace(true, frontier=other),
         replace(true, size=1, frontier=Frontier(0, ()).extend([bytes(32)])),
     ):
@@ -187,3 +204,142 @@ async def test_a_log_that_contradicts_itself_is_not_signed(store: SqliteStore) -
     again = own_log(store)
     await again.start()
     await again.drain()
+
+
+# --- what it refuses to sign
+
+
+async def test_nothing_is_signed_before_the_start(store: SqliteStore) -> None:
+    log = own_log(store)
+    with pytest.raises(RecoveringError) as caught:
+        await log.append(draft(1))
+    assert caught.value.hint
+    assert store.checkpoint(OWNER.name) is None
+    await log.drain()
+    with pytest.raises(LogClosedError):
+        await log.append(draft(1))
+
+
+async def test_a_log_that_is_being_restored_is_not_signed(store: SqliteStore) -> None:
+    log = own_log(store)
+    await log.start()
+    await log.append(draft(1))
+    await log.drain()
+    other = OrgLog(WORLD, 0)
+    for number in range(4):
+        other.append_sighting(f"{number:064x}")
+    state = replace(store.state(OWNER.name), target=other.checkpoint())
+    await store.save_state(OWNER.name, state)
+    half = replace(state, size=3, frontier=state.frontier.extend([bytes(32)] * 2))
+    own_log(Stored(half)).check()  # its checkpoint covers less; that is no damage
+    log = own_log(store)
+    with pytest.raises(RecoveringError):
+        await log.start()
+    with pytest.raises(RecoveringError):
+        await log.append(draft(2))
+
+
+def evidence() -> Any:
+    one, other = OrgLog(WORLD, 0), OrgLog(WORLD, 0)
+    one.append_sighting("11" * 32)
+    other.append_sighting("22" * 32)
+    return split_evidence(WORLD.mesh, OWNER.name, one.checkpoint(), other.checkpoint())
+
+
+async def test_with_evidence_against_it_nothing_is_signed(store: SqliteStore) -> None:
+    log = own_log(store)
+    await log.start()
+    await log.append(draft(1))
+    await store.save_state(OWNER.name, replace(store.state(OWNER.name), evidence=evidence()))
+    with pytest.raises(ForkedSelfError) as caught:
+        await log.append(draft(2))
+    assert caught.value.hint
+    assert store.state(OWNER.name).size == 1
+    await log.drain()
+    with pytest.raises(ForkedSelfError):
+        await own_log(store).start()
+
+
+async def test_after_a_halt_nothing_is_signed(store: SqliteStore) -> None:
+    slow = Failing(store)
+    log = own_log(slow)
+    await log.start()
+    slow.go_on = asyncio.Event()
+    first = asyncio.create_task(log.append(draft(1)))
+    await slow.begun.wait()
+    second = asyncio.create_task(log.append(draft(2)))
+    await asyncio.sleep(0)
+    log.halt(ForkedSelfError("two histories"))
+    slow.go_on.set()
+    assert (await first).index == 0, "it was on its way to the disk"
+    for later in (second, log.append(draft(3))):
+        with pytest.raises(ForkedSelfError):
+            await later
+    assert store.state(OWNER.name).size == 1
+    await log.drain()
+
+
+# --- quota and days
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[tuple[TestMesh, SqliteStore]]:
+    """A mesh in which 16 entries a day count."""
+    world = found(founders(2), adjust=lambda rules: rules.model_copy(update={"daily_quota": 16}))
+    opened = SqliteStore.open(tmp_path / "strict.db", name=OWNER.name, mesh_id=world.mesh.mesh_id)
+    yield world, opened
+    opened.close()
+
+
+async def test_entries_over_the_days_quota_are_not_signed(
+    strict: tuple[TestMesh, SqliteStore],
+) -> None:
+    world, store = strict
+    log = own_log(store, world=world)
+    await log.start()
+    await asyncio.gather(*(log.append(sighting(i)) for i in range(10)))
+    results = await asyncio.gather(
+        *(log.append(draft(i)) for i in range(3)),
+        *(log.append(sighting(i)) for i in range(10, 20)),
+        log.append(draft(3)),
+        return_exceptions=True,
+    )
+    refused = [isinstance(one, OwnQuotaError) for one in results]
+    assert refused == [False] * 9 + [True] * 4 + [False], "retractions are not counted"
+    placed = [one.index for one in results if not isinstance(one, BaseException)]
+    assert placed == list(range(10, 20))
+    assert store.state(OWNER.name).size == 20
+    with pytest.raises(OwnQuotaError) as caught:
+        await log.append(sighting(99))
+    assert "tomorrow" in caught.value.hint
+    await log.drain()
+    tomorrow = own_log(store, world=world, today=lambda: Day(TODAY + 1))
+    await tomorrow.start()
+    await tomorrow.append(sighting(99))
+    await tomorrow.drain()
+
+
+async def test_days_never_fall_whatever_the_clock_says(store: SqliteStore) -> None:
+    today = [TODAY]
+    log = own_log(store, today=lambda: today[0])
+    await log.start()
+    for number, (day, expected) in enumerate([(0, 0), (1, 1), (-3, 1), (0, 1), (2, 2)]):
+        today[0] = Day(TODAY + day)
+        placed = await log.append(replace(sighting(number), expires=Day(TODAY)))
+        (record,) = store.records(OWNER.name, placed.index, placed.index + 1)
+        assert record.day == TODAY + expected
+        assert record.expires is not None
+        assert record.expires >= record.day
+    await log.drain()
+
+
+async def test_salts_are_drawn_unless_they_are_given(store: SqliteStore) -> None:
+    drawn = [bytes([n]) * 32 for n in range(2)]
+    log = own_log(store, entropy=lambda n: drawn.pop(0)[:n])
+    await log.start()
+    await log.append(sighting(1))
+    await log.append(replace(sighting(2), salt=b"s" * 32))
+    await log.append(sighting(3))
+    salts = [answer.salt for answer in store.bodies(OWNER.name, 0, 3)]  # type: ignore[union-attr]
+    assert salts == [bytes(32), b"s" * 32, bytes([1]) * 32]
+    await log.drain()

@@ -18,6 +18,7 @@ from mesh.testing import TODAY, TestMesh
 from mesh.token import token_hex
 from orgnode import promoting
 from orgnode.evaluating import CommitteeUnreachableError
+from orgnode.federation.errors import RecoveringError
 from orgnode.ownlog import Draft
 from orgnode.vault import Incident, Vault
 
@@ -39,7 +40,7 @@ def world() -> TestMesh:
 
 @pytest.fixture
 async def desk(world: TestMesh, pool: WorkerPool, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with desks(world, tmp_path, pool.of(world)) as (made,):
+    async with desks(world, tmp_path, pool.of(world), certified=True) as (made,):
         yield made
 
 
@@ -85,6 +86,42 @@ async def test_once_is_enough(desk: Desk) -> None:
     assert (desk.size, desk.seats.asked) == (size, asked)
 
 
+async def test_what_no_quorum_holds_is_not_promoted(
+    world: TestMesh, pool: WorkerPool, tmp_path: Path
+) -> None:
+    """An own signal that may yet be lost reserves no place among the evidence."""
+    async with desks(world, tmp_path, pool.of(world)) as (desk,):
+        await desk.met_by(await desk.report(), 1, 2)
+        asked = desk.seats.asked
+        assert await promote(desk) is None
+        assert (desk.promotions(), desk.seats.asked) == ([], asked)
+        await desk.certify()
+        await promote(desk)
+        assert len(desk.promotions()) == 1
+
+
+async def test_what_waits_for_a_quorum_is_not_promoted_again(
+    world: TestMesh, pool: WorkerPool, tmp_path: Path
+) -> None:
+    """Members may be away for hours, and each promotion costs the committee's budget."""
+    async with desks(world, tmp_path, pool.of(world)) as (desk,):
+        own = await desk.report()
+        await desk.certify()
+        await desk.met_by(own, 1, 2)
+        await promote(desk)
+        assert len(desk.promotions()) == 1
+        asked = desk.seats.asked
+        assert desk.store.promoted_tokens(desk.tokens(own)) == set()
+        await promote(desk)
+        desk.promoter = desk.make_promoter()
+        await promote(desk)
+        assert (len(desk.promotions()), desk.seats.asked) == (1, asked)
+        await desk.certify()
+        assert desk.store.promoted_tokens(desk.tokens(own)) == set(desk.tokens(own))
+        await promote(desk)
+        assert (len(desk.promotions()), desk.seats.asked) == (1, asked)
+
+
 async def test_too_few_owners(desk: Desk) -> None:
     own = await desk.report()
     await desk.met_by(own, 1)
@@ -99,7 +136,7 @@ async def test_too_few_owners(desk: Desk) -> None:
 
 async def test_members_of_one_owner_are_one_source(pool: WorkerPool, tmp_path: Path) -> None:
     world = a_world(owners={1: "holding", 2: "holding", 3: "holding"})
-    async with desks(world, tmp_path, pool.of(world)) as (desk,):
+    async with desks(world, tmp_path, pool.of(world), certified=True) as (desk,):
         own = await desk.report()
         theirs = await desk.met_by(own, 1, 2, 3)
         await promote(desk)
@@ -113,7 +150,7 @@ async def test_members_of_the_own_owner_are_no_further_source(
     pool: WorkerPool, tmp_path: Path
 ) -> None:
     world = a_world(owners={0: "holding", 1: "holding", 2: "holding"})
-    async with desks(world, tmp_path, pool.of(world)) as (desk,):
+    async with desks(world, tmp_path, pool.of(world), certified=True) as (desk,):
         await desk.met_by(await desk.report(), 1, 2, 3)
         await promote(desk)
         assert desk.promotions() == []
@@ -205,7 +242,7 @@ async def test_different_evidence_goes_into_different_promotions(
 
 async def test_a_promotion_is_no_longer_than_peers_take(pool: WorkerPool, tmp_path: Path) -> None:
     world = a_world(max_body_bytes=8_192)
-    async with desks(world, tmp_path, pool.of(world), (0, 1)) as (desk, peer):
+    async with desks(world, tmp_path, pool.of(world), (0, 1), certified=True) as (desk, peer):
         own = await desk.report(prose(2))
         tokens = desk.tokens(own)
         assert len(tokens) == MAX_PROMOTED
@@ -260,7 +297,7 @@ async def all_three(world: TestMesh, made: list[Desk], text: str = ATTACK) -> li
 
 
 async def test_members_take_turns(world: TestMesh, pool: WorkerPool, tmp_path: Path) -> None:
-    async with desks(world, tmp_path, pool.of(world), (0, 1, 2)) as made:
+    async with desks(world, tmp_path, pool.of(world), (0, 1, 2), certified=True) as made:
         ids = await all_three(world, made)
         waits = [await one.promoter.promote_due() for one in made]
         assert sorted(waits, key=lambda wait: wait or 0.0) == [None, TURN, 2 * TURN]
@@ -282,7 +319,7 @@ async def test_members_take_turns(world: TestMesh, pool: WorkerPool, tmp_path: P
 async def test_the_order_follows_from_the_evidence(
     world: TestMesh, pool: WorkerPool, tmp_path: Path
 ) -> None:
-    async with desks(world, tmp_path, pool.of(world), (0, 1, 2)) as made:
+    async with desks(world, tmp_path, pool.of(world), (0, 1, 2), certified=True) as made:
         first: set[str] = set()
         for seed in range(16):
             await all_three(world, made, prose(seed, 60))
@@ -298,7 +335,15 @@ async def test_the_order_follows_from_the_evidence(
         pytest.fail("always the same member")
 
 
-async def test_evidence_that_went_away_and_came_again_waits_again(desk: Desk) -> None:
+async def test_evidence_that_went_away_and_came_again_waits_again(
+    pool: WorkerPool, tmp_path: Path
+) -> None:
+    world = a_world(cooldown_days=0)  # what was retracted may come again at once
+    async with desks(world, tmp_path, pool.of(world), certified=True) as (desk,):
+        await waits_again(desk)
+
+
+async def waits_again(desk: Desk) -> None:
     for seed in range(24):  # ids are random, and so is the turn: until it is not the first
         text = prose(seed, 60)
         own = await desk.report(text)
@@ -402,7 +447,7 @@ async def test_a_started_promoter_finds_what_is_due_and_tries_again(
                 await asyncio.sleep(0.01)
             assert desk.promotions() == []
             desk.seats.down.clear()
-            while not desk.promotions():
+            while not desk.store.promoted_tokens(desk.tokens(own)):
                 await asyncio.sleep(0.01)
     finally:
         await desk.promoter.stop()
@@ -426,3 +471,35 @@ async def test_a_running_promoter_hears_of_news_and_waits_for_its_turn(
         await desk.promoter.stop()
         await desk.promoter.stop()
     assert len(desk.promotions()) == 1
+
+
+async def test_a_log_that_takes_nothing_yet_asks_nobody(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that still learns about its own past signs nothing; then it is told that it may."""
+    monkeypatch.setattr(promoting, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(desk.promoter, "_turn", 0.0)
+    await desk.met_by(await desk.report(), 1, 2)
+    asked = desk.seats.asked
+    desk.own_log.halt(RecoveringError("not yet"))
+    with pytest.raises(RecoveringError):
+        await desk.promoter.promote_due()
+    tried = asyncio.Event()
+    true = desk.promoter.promote_due
+
+    async def promote_due() -> float | None:
+        tried.set()
+        return await true()
+
+    monkeypatch.setattr(desk.promoter, "promote_due", promote_due)
+    desk.promoter.start()
+    try:
+        async with asyncio.timeout(20):
+            await tried.wait()
+            assert desk.seats.asked == asked
+            monkeypatch.setattr(desk.own_log, "_halted", None)
+            desk.promoter.notify()
+            while not desk.promotions():
+                await asyncio.sleep(0.01)
+    finally:
+        await desk.promoter.stop()

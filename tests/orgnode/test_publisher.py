@@ -11,16 +11,18 @@ import pytest
 from desk_support import ATTACK, Desk, WorkerPool, a_world, desks, incident, prose
 
 from mesh.constraints import UnknownBandError
+from mesh.days import Day, format_day
 from mesh.entry import Kind
 from mesh.errors import MeshError
 from mesh.fingerprint import EmptyTextError, NothingToPublishError, published_fingerprint
 from mesh.retraction import RetractionFormatError
 from mesh.sighting import SightingFormatError
 from mesh.signal import NoBandError, SignalFormatError
-from mesh.testing import TestMesh, evaluated_scalars
+from mesh.testing import TODAY, TestMesh, evaluated_scalars
 from mesh.token import token_hex
 from orgnode.evaluating import CommitteeUnreachableError
 from orgnode.publisher import (
+    CooldownError,
     NotLiveError,
     NotYourSignalError,
     OwnSightingError,
@@ -32,6 +34,7 @@ from proofs.severity import BelowThresholdError, ComponentRangeError
 SISTER = 1
 """A member with the same owner as this one."""
 STRANGER = 2
+PAIR = (0, STRANGER)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def world() -> TestMesh:
 
 @pytest.fixture
 async def desk(world: TestMesh, pool: WorkerPool, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with desks(world, tmp_path, pool.of(world)) as (made,):
+    async with desks(world, tmp_path, pool.of(world), certified=True) as (made,):
         yield made
 
 
@@ -208,7 +211,10 @@ async def test_an_unknown_signal_is_not_sighted(desk: Desk) -> None:
 async def test_a_retracted_signal_is_not_sighted(
     world: TestMesh, pool: WorkerPool, tmp_path: Path
 ) -> None:
-    async with desks(world, tmp_path, pool.of(world), (0, STRANGER)) as (desk, other):
+    async with desks(world, tmp_path, pool.of(world), (0, STRANGER), certified=True) as (
+        desk,
+        other,
+    ):
         theirs = await other.report()
         await other.deliver(desk)
         await other.publisher.retract(theirs, "mistake")
@@ -228,7 +234,10 @@ async def test_a_verdict_that_there_is_not(desk: Desk) -> None:
 async def test_a_sighting_outlives_what_it_is_about(
     world: TestMesh, pool: WorkerPool, tmp_path: Path
 ) -> None:
-    async with desks(world, tmp_path, pool.of(world), (0, STRANGER)) as (desk, other):
+    async with desks(world, tmp_path, pool.of(world), (0, STRANGER), certified=True) as (
+        desk,
+        other,
+    ):
         theirs = await other.report()
         await other.deliver(desk)
         await desk.publisher.sight(theirs, "confirm")
@@ -263,6 +272,30 @@ async def test_only_an_own_live_signal_is_retracted(desk: Desk) -> None:
     with pytest.raises(NotLiveError):
         await desk.publisher.retract(own, "mistake")
     assert desk.size == 2
+
+
+async def test_what_was_retracted_is_not_reported_again_at_once(desk: Desk) -> None:
+    """It would count nowhere: better to be told than to wonder."""
+    own = await desk.report()
+    await desk.publisher.retract(own, "mistake")
+    with pytest.raises(CooldownError, match=format_day(Day(TODAY + 1))) as caught:
+        await desk.publisher.report(incident(reference="case"))
+    assert "after" in caught.value.hint
+    assert desk.size == 2
+    assert desk.vault.find("case") is None
+    # Another text has nothing to wait for.
+    assert (await desk.publisher.report(incident(prose(1), reference="case"))).index == 2
+
+
+async def test_a_text_with_windows_that_were_not_retracted_is_published(desk: Desk) -> None:
+    inputs = desk.fingerprint(ATTACK).inputs
+    desk.dropped.update(inputs[:2])
+    await desk.publisher.retract(await desk.report(), "mistake")
+    desk.dropped.clear()
+    tokens = desk.tokens(await desk.report())
+    assert len(tokens) == len(inputs)
+    counted = desk.store.sources(tokens)
+    assert sum(bool(counted.get(token)) for token in tokens) == 2, "the others rest"
 
 
 async def test_a_retraction_that_failed_can_be_tried_again(

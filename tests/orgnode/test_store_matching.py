@@ -1,17 +1,15 @@
-"""What is particular to SQLite in matching: rules of the database, plans, erasure, migration."""
+"""What is particular to SQLite in matching: rules of the database, plans, erasure."""
 
-import json
 import random
 import sqlite3
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from mesh.days import Day
 from mesh.testing import TODAY
-from orgnode.store import FeedFilter, Misconduct, SqliteStore, schema
+from orgnode.store import Misconduct, SqliteStore
 
 pytest.register_assert_rewrite("store_contract")
 
@@ -121,7 +119,8 @@ async def test_matching_scans_no_table(store: SqliteStore, path: Path) -> None:
     await store.charge_saved(TODAY, PEER, 1)
     await store.trim_charges(TODAY)
     await store.keep_misconduct(Misconduct(PEER, "evaluation", b"q", b"a", 7.0))
-    await shelf.add(OWN, retraction_row(own))
+    await shelf.add(OWN, retraction_row(own), signal_row([A]))
+    await shelf.early(THIRD, retraction_row(late.entry_id))
     await store.expire(Day(TODAY + 1_000))
     raw = sqlite3.connect(path)
     scans = set()
@@ -170,80 +169,6 @@ async def test_tokens_of_what_ended_are_in_no_file(store: SqliteStore, tmp_path:
     assert [token for token in kept if token not in content] == []
     assert [token for token in ever - kept if token in content] == []
     assert [token for token in ever - kept if token.hex().encode() in content] == []
-
-
-# --- migration
-
-
-def _version_one(path: Path) -> None:
-    """A database as the first version made it: two logs, three signals, one of them retracted."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-    script = resources.files("orgnode.store.migrations").joinpath("0001_initial.sql").read_text()
-    connection.executescript(script)
-    connection.execute("CREATE TABLE schema_version (version INTEGER PRIMARY KEY, applied REAL)")
-    connection.execute("INSERT INTO schema_version VALUES (1, 0)")
-    connection.execute("INSERT INTO meta VALUES ('owner.name', ?)", (OWN.encode(),))
-    for number, log in ((1, OWN), (2, PEER)):
-        connection.execute(
-            "INSERT INTO log (id, name, size, frontier) VALUES (?, ?, 0, x'')", (number, log)
-        )
-    for entry, (log, status, tokens) in enumerate(
-        [(1, "live", [A, B]), (2, "live", [A]), (2, "retracted", [])], start=1
-    ):
-        connection.execute(
-            "INSERT INTO entry VALUES (?, ?, ?, ?, 'signal', 1, 90, 'accepted', '', '', 0, ?,"
-            " ?, x'')",
-            (entry, log, entry, bytes([entry]) * 32, "present" if tokens else "erased", entry / 2),
-        )
-        connection.execute(
-            "INSERT INTO signal VALUES (?, ?, 3, 'cse', ?, NULL, 50, 1, NULL, NULL)",
-            (entry, log, status),
-        )
-        if tokens:
-            body = json.dumps({"tokens": tokens}).encode()
-            connection.execute("INSERT INTO body VALUES (?, zeroblob(32), ?)", (entry, body))
-        connection.execute(
-            "INSERT INTO event (type, at, log, entry, band) VALUES ('signal', 5.0, ?, ?, 3)",
-            (log, entry),
-        )
-    connection.close()
-
-
-async def test_first_version_is_migrated(path: Path) -> None:
-    _version_one(path)
-    with SqliteStore.open(path, name=OWN) as store:
-        found = store.sources([A, B])
-        one, two = ((bytes([n]) * 32).hex() for n in (1, 2))
-        assert {token: [s.signal for s in held] for token, held in found.items()} == {
-            A: [one, two],
-            B: [one],
-        }
-        assert [source.received for source in found[A]] == [0.5, 1.0]
-        assert store.promotable(1) == [(A, one)]
-        assert [event.seq for event in store.events(0, FeedFilter())] == [1, 2, 3]
-        assert await store.erase_body(PEER, 2)
-        assert store.promotable(0) == sorted([(A, one), (B, one)])
-        assert store.promotable(1) == []
-
-
-@pytest.mark.parametrize("trimmed", [3, 2])
-async def test_event_numbers_go_on_after_the_migration(path: Path, trimmed: int) -> None:
-    _version_one(path)
-    with sqlite3.connect(path) as raw:
-        raw.execute("DELETE FROM event WHERE seq <= ?", (trimmed,))
-    raw.close()
-    with SqliteStore.open(path, name=OWN) as store:
-        assert store.last_seq() == 3
-        assert store.first_seq() == trimmed + 1
-        assert await store.keep_misconduct(Misconduct(PEER, "evaluation", b"q", b"a", 7.0))
-        assert store.last_seq() == 4
-
-
-async def test_new_database_counts_events_from_one(store: SqliteStore) -> None:
-    assert store.last_seq() == 0
-    await Shelf(store).signal(PEER, A)
-    assert [event.seq for event in store.events(0, FeedFilter())] == [1]
 
 
 async def test_nothing_of_what_ended_stays_in_a_table(store: SqliteStore, path: Path) -> None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,22 +25,26 @@ from orgnode.store import (
     FeedFilter,
     ForeignDatabaseError,
     NewerSchemaError,
+    SignalFilter,
     SqliteStore,
     StoreClosedError,
     StoreConflictError,
     StoreError,
     StoreFullError,
     StoreReadOnlyError,
+    certifying,
     schema,
 )
+from orgnode.store.context import Settings
 from orgnode.store.schema import latest_version, open_reader, open_writer
-from orgnode.store.writer import Writer
+from orgnode.store.writer import Operation, Writer, commit_batch, truncate_log
 
 pytest.register_assert_rewrite("store_contract")
 
 from store_contract import (  # noqa: E402
     OWN,
     PEER,
+    certify,
     follow,
     incident,
     junk_rows,
@@ -86,6 +91,34 @@ async def test_database_itself_refuses_a_second_root(store: SqliteStore, path: P
             raw.execute("PRAGMA recursive_triggers = ON")  # REPLACE deletes: let triggers see it
             with pytest.raises(sqlite3.IntegrityError):
                 raw.execute(statement)
+    raw.close()
+
+
+async def test_database_itself_refuses_to_take_back_what_was_certified_or_cosigned(
+    store: SqliteStore, path: Path
+) -> None:
+    log = org_log()
+    log.append_signals(3)
+    await follow(store, log, certified=False)
+    await certify(store, log, 2)
+    await store.put_witnessed(PEER, 0, 2, bytes(32))
+    with sqlite3.connect(path) as raw:
+        raw.execute("PRAGMA recursive_triggers = ON")
+        for statement in (
+            "UPDATE log SET certified = 1",
+            "UPDATE log SET certified = 4",
+            "UPDATE log SET certified = -1",
+            "UPDATE witnessed SET size = 1",
+            "UPDATE witnessed SET root = randomblob(32)",
+            "UPDATE witnessed SET log = log + 1",
+            "UPDATE witnessed SET size = 3, root = x'00'",
+            "DELETE FROM witnessed",
+            "INSERT OR REPLACE INTO witnessed SELECT log, 1, root FROM witnessed",
+            "INSERT INTO receipt VALUES (x'00', 'cobalt.example', x'00', 1.0)",
+        ):
+            with pytest.raises(sqlite3.IntegrityError):
+                raw.execute(statement)
+        raw.execute("UPDATE witnessed SET size = 3, root = randomblob(32)")
     raw.close()
 
 
@@ -325,6 +358,116 @@ async def test_cancelled_before_it_began_is_not_written(path: Path) -> None:
     await asyncio.to_thread(writer.close)
 
 
+async def test_a_crash_writes_nothing_that_waited(path: Path) -> None:
+    store = SqliteStore.open(path, name=OWN)
+    await store.set_meta("before", b"1")
+    assert store.meta("before") == b"1"
+    begun, go_on = threading.Event(), threading.Event()
+
+    def blocks(_: sqlite3.Connection) -> None:
+        begun.set()
+        go_on.wait()
+
+    first = asyncio.ensure_future(store._writer.write(blocks))
+    await asyncio.to_thread(begun.wait)
+    waiting = [asyncio.ensure_future(store.set_meta(f"key {n}", b"")) for n in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    abandoned = asyncio.ensure_future(asyncio.to_thread(store.abandon))
+    while not store._writer._abandoned:  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(first, abandoned)
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(result) for result in results] == [
+        asyncio.CancelledError,
+        StoreClosedError,
+        StoreClosedError,
+    ]
+    with pytest.raises(StoreClosedError):
+        store.meta("before")
+    with pytest.raises(StoreClosedError):
+        await store.set_meta("after", b"")
+    store.abandon()
+    store.close()
+    with SqliteStore.open(path, name=OWN) as again:
+        assert again.meta("before") == b"1"
+        assert [again.meta(f"key {n}") for n in range(3)] == [None] * 3
+
+
+# --- another writer
+
+
+class InlineWriter:
+    """A writer within the caller's task, as a simulator has it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.erased = 0
+
+    async def write(self, run: Callable[[sqlite3.Connection], Any], *, erases: bool = False) -> Any:
+        operation = Operation(run, erases)
+        if commit_batch(self.connection, [operation]):
+            self.erased += truncate_log(self.connection)
+        operation.tell()
+        return operation.future.result(0)
+
+    def pending(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        self.connection.close()
+
+    abandon = close
+
+
+async def test_a_store_writes_with_the_writer_that_it_is_given(path: Path) -> None:
+    writers: list[InlineWriter] = []
+
+    def made(connection: sqlite3.Connection) -> InlineWriter:
+        writers.append(InlineWriter(connection))
+        return writers[0]
+
+    store = SqliteStore.open(path, name=OWN, writer=made, synchronous="OFF")
+    (writer,) = writers
+    assert writer.connection.execute("PRAGMA synchronous").fetchone() == (0,)
+    threads = threading.active_count()
+    log = org_log()
+    log.append_signals(1)
+    await follow(store, log)
+    assert store.certified_size(PEER) == 1
+    assert writer.erased == 0
+    await store.erase_body(PEER, 0)
+    assert writer.erased == 1
+    with pytest.raises(StoreConflictError):
+        await store.commit_segment(PEER, 9, [], store.state(PEER))
+    assert threading.active_count() == threads
+    store.abandon()
+    with pytest.raises(StoreClosedError):
+        store.meta("key")
+
+
+def test_each_operation_of_a_commit_has_its_own_outcome(path: Path) -> None:
+    connection = open_writer(path)
+    insert = "INSERT INTO meta VALUES (?, x'00')"
+    good, bad, last = (
+        Operation(lambda c: c.execute(insert, ("one",)).rowcount),
+        Operation(lambda c: 1 // 0, erases=True),
+        Operation(lambda c: c.execute(insert, ("two",)).rowcount),
+    )
+    assert not commit_batch(connection, [good, bad, last])
+    assert (good.result, good.error, last.result, last.error) == (1, None, 1, None)
+    assert isinstance(bad.error, ZeroDivisionError)
+    bad.tell()
+    good.tell()
+    assert isinstance(bad.future.exception(), ZeroDivisionError)
+    assert good.future.result() == 1
+    erasing = Operation(lambda c: c.execute("DELETE FROM meta").rowcount, erases=True)
+    assert commit_batch(connection, [erasing, Operation(lambda c: None)])
+    assert erasing.result == 2
+    connection.close()
+
+
 # --- conditions of the disk
 
 
@@ -348,6 +491,30 @@ async def test_full_disk(store: SqliteStore) -> None:
     await store._writer.write(lambda c: c.execute("PRAGMA max_page_count = 100000").fetchone())
     await store.set_meta("large", bytes(1_000_000))
     assert store.meta("large") == bytes(1_000_000)
+
+
+async def test_certification_is_one_change(store: SqliteStore) -> None:
+    log = org_log()
+    ids = log.append_signals(8)
+    await follow(store, log, certified=False)
+    token = store.signals(SignalFilter(provisional=True))[0].tokens[0]
+    before = store.last_seq()
+
+    def fails(connection: sqlite3.Connection) -> None:
+        root = log.frontier().root()
+        certifying.certify(connection, Settings(OWN), 1.0, PEER, b"note", log.size, root)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await store._writer.write(fails)
+    assert store.certified_size(PEER) == 0
+    assert store.certificate(PEER) is None
+    assert store.signals(SignalFilter()) == []
+    assert store.sources([token]) == {}
+    assert store.last_seq() == before
+    await certify(store, log)
+    assert [record.id for record in store.signals(SignalFilter())] == ids[::-1]
+    assert store.sources([token])
 
 
 async def test_failing_commit_fails_all_of_its_writes(path: Path) -> None:
@@ -417,6 +584,22 @@ def test_database_that_cannot_be_written() -> None:
         assert "permissions" in caught.value.hint
 
 
+def test_opening_what_is_up_to_date_writes_nothing(path: Path) -> None:
+    SqliteStore.open(path, name=OWN, mesh_id="ab" * 32).close()
+    before = path.read_bytes()
+    connections: list[sqlite3.Connection] = []
+    changes: list[int] = []
+
+    def made(connection: sqlite3.Connection) -> Writer:
+        connections.append(connection)
+        changes.append(connection.total_changes)
+        return Writer(connection)
+
+    SqliteStore.open(path, name=OWN, mesh_id="ab" * 32, writer=made).close()
+    assert changes == [0]
+    assert path.read_bytes() == before  # the header too: it counts commits
+
+
 def test_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StoreReadOnlyError) as caught:
         SqliteStore.open(tmp_path / "nowhere" / "node.db", name=OWN)
@@ -459,15 +642,15 @@ def test_migration_happens_wholly_or_not_at_all(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     SqliteStore.open(path, name=OWN).close()
-    good, bad = "CREATE TABLE extra (x);\n", "INSERT INTO nothing VALUES (1);\n"
+    good, bad = "CREATE TABLE extra (x)", "INSERT INTO nothing VALUES (1)"
     known = schema._migrations()
     version = latest_version()
-    monkeypatch.setattr(schema, "_migrations", lambda: [*known, (version + 1, good + bad)])
+    monkeypatch.setattr(schema, "_migrations", lambda: [*known, (version + 1, (good, bad))])
     with pytest.raises(StoreError, match="nothing"):
         SqliteStore.open(path, name=OWN)
     monkeypatch.setattr(schema, "_migrations", lambda: known)
     SqliteStore.open(path, name=OWN).close()
-    monkeypatch.setattr(schema, "_migrations", lambda: [*known, (version + 1, good)])
+    monkeypatch.setattr(schema, "_migrations", lambda: [*known, (version + 1, (good,))])
     SqliteStore.open(path, name=OWN).close()
     with sqlite3.connect(path) as raw:
         assert raw.execute("SELECT max(version) FROM schema_version").fetchone() == (version + 1,)
@@ -499,7 +682,6 @@ async def test_frequent_reads_and_writes_scan_no_table(store: SqliteStore, path:
     store.leaves(PEER, 0, 2)
     store.state(PEER)
     store.signal(ids[0])
-    store.holds_signal(PEER, ids[0])
     store.holds_entry(PEER, ids[0])
     store.events(0, FeedFilter(min_band=2))
     store.first_seq()
@@ -509,6 +691,26 @@ async def test_frequent_reads_and_writes_scan_no_table(store: SqliteStore, path:
     store.counts()
     store.checkpoints(PEER)
     store.vault_find(bytes(32))
+    history = store.history(PEER)
+    history.holds_entry(ids[0])
+    history.holds_signal(ids[0], 9)
+    history.is_retracted(ids[0])
+    history.accuses(OWN)
+    history.unread_accusations(9)
+    history.counted_on(TODAY)
+    history.last_day()
+    store.root_at(PEER, 2)
+    store.first_missing(PEER)
+    store.seen(PEER)
+    store.vector()
+    store.certificate(PEER)
+    await store.put_witnessed(PEER, 0, 2, bytes(32))
+    store.witnessed(PEER)
+    await store.put_receipt(ids[0], PEER, b"")
+    store.receipts(ids[0])
+    store.unreceipted(PEER)
+    store.retraction_done(PEER, ids[0])
+    store.cooling(["ab" * 32])
     await store.resolve_deferred(PEER, plain_rows(log, 2, 3))
     await store.erase_body(PEER, 1)
     await store.expire(Day(TODAY + 1))

@@ -27,17 +27,18 @@ from mesh.genesis import Mesh
 from mesh.signal import ComposedSignal, SignalDraft, compose_signal, parse_signal
 from mesh.testing import TODAY, OrgLog, SignalPool, TestMesh
 from mesh.wire import Present
+from orgnode.alerts import Alerts
 from orgnode.api import ApiOptions, LocalServer, PeerStatus, Readiness, build_app
 from orgnode.checking import Checker, PolicyFile
 from orgnode.feed import FeedHub
 from orgnode.metrics import Metrics
-from orgnode.ownlog import OwnLog
+from orgnode.ownlog import Appended, Draft, OwnLog
 from orgnode.publisher import Publisher
 from orgnode.store import LogRow
 from orgnode.store.sqlite import SqliteStore
-from orgnode.testing.knowledge import Knowledge
+from orgnode.testing.knowledge import Knowledge, certificate_of
 from orgnode.vault import Vault
-from proofs.merkle import leaf_hash
+from proofs.merkle import NodeAddress, leaf_hash
 
 TOKEN = "test-token-of-enough-length-0123456789"
 OWN = 0  # place of this node's member in the mesh
@@ -59,6 +60,32 @@ def incident(**changes: Any) -> dict[str, Any]:
     }
     base.update(changes)
     return {key: value for key, value in base.items() if value is not ...}
+
+
+class CosignedLog(OwnLog):
+    """An own log whose members cosign each entry before it is acknowledged, while they `answer`."""
+
+    def __init__(self, node: ApiNode, *args: Any) -> None:
+        super().__init__(*args)
+        self._node = node
+        self.members_answer = True
+
+    async def append(self, draft: Draft) -> Appended:
+        appended = await super().append(draft)
+        if self.members_answer:
+            await self._node.certify(self._node.name)
+        return appended
+
+
+@dataclass(frozen=True)
+class StoredTree:
+    """The tree of a log's stored entries."""
+
+    store: SqliteStore
+    log: str
+
+    def nodes(self, addresses: Sequence[NodeAddress]) -> list[bytes]:
+        return self.store.nodes(self.log, addresses)
 
 
 class InlineWorkers:
@@ -84,6 +111,7 @@ class ApiNode:
     directory: Path = Path("no-such-directory")  # policy.toml need not exist
     max_subscribers: int = 200
     reasons: tuple[str, ...] = ()
+    recovering: str = ""
     statuses: list[PeerStatus] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -94,7 +122,9 @@ class ApiNode:
         self.started = time.time()
         self.feed = FeedHub(self.store, self.metrics, max_subscribers=self.max_subscribers)
         self.vault = Vault(self.store, bytes(range(32)))
-        self.own_log = OwnLog(
+        self.alerts = Alerts(clock=lambda: 1_000.0)
+        self.own_log = CosignedLog(
+            self,
             self.mesh,
             self.name,
             self.store,
@@ -135,13 +165,25 @@ class ApiNode:
         )
 
     def readiness(self) -> Readiness:
-        return Readiness(self.reasons)
+        return Readiness(self.reasons, self.recovering)
 
     def peers(self) -> Sequence[PeerStatus]:
         return self.statuses
 
-    async def fill(self, count: int, tokens: int = 1, place: int = 2) -> None:
+    async def certify(self, name: str) -> None:
+        """Let a quorum have cosigned all that is stored of a log, and wake the feed."""
+        state = self.store.state(name)
+        root = state.frontier.root()
+        note = certificate_of(self.world, name, state.size, root)
+        await self.store.certify(name, note, state.size, root)
+        self.feed.notify()
+
+    async def fill(
+        self, count: int, tokens: int = 1, place: int = 2, certified: bool = True
+    ) -> list[int]:
         """Store many of a peer's signals at once, all with one body, and wake the feed.
+
+        Returns the numbers of their events: `signal` if they are certified, else `provisional`.
 
         Only the feed's machinery sees them: entries are not signed, proofs not verified.
         """
@@ -171,17 +213,21 @@ class ApiNode:
                 )
             )
         grown = FollowerState(state.size + count, state.frontier.extend(leaves))
-        await self.store.commit_segment(name, state.size, rows, grown)
+        last = await self.store.commit_segment(name, state.size, rows, grown)
         self.feed.notify()
+        if certified:
+            await self.certify(name)
+            last = self.store.last_seq()
+        return list(range(last - count + 1, last + 1))
 
-    async def follow(self, log: OrgLog) -> None:
+    async def follow(self, log: OrgLog, certified: bool = True) -> None:
         """Take in what a peer's log holds, verified as a node would, and wake the feed."""
         follower = LogFollower(
             self.mesh,
             log.member.card,
             self.store.state(log.name),
-            holds_signal=lambda entry: self.store.holds_signal(log.name, entry),
-            holds_entry=lambda entry: self.store.holds_entry(log.name, entry),
+            history=self.store.history(log.name),
+            tree=StoredTree(self.store, log.name),
         )
         follower.offer(log.checkpoint())
         while (segment := follower.next_segment()) is not None:
@@ -197,6 +243,8 @@ class ApiNode:
             await self.store.commit_segment(
                 log.name, before, [LogRow.of(one) for one in settled], follower.state
             )
+        if certified:
+            await self.certify(log.name)
         self.feed.notify()
 
 

@@ -17,13 +17,9 @@ from mesh.genesis import open_genesis
 from mesh.testing import OrgLog
 from orgnode.api import PeerStatus
 from orgnode.api.app import ApiOptions, build_app, routes_of
-from orgnode.api.models import (
-    ConstraintsAnswer,
-    FeedItem,
-    PeersAnswer,
-    SignalsAnswer,
-    StatusAnswer,
-)
+from orgnode.api.models import FeedItem, SignalsAnswer
+from orgnode.api.node_models import AlertsAnswer, ConstraintsAnswer, PeersAnswer, StatusAnswer
+from orgnode.api.services import recovery_reason
 
 
 async def test_status_says_what_the_node_is_and_holds(api: Served, peer_log: OrgLog) -> None:
@@ -35,9 +31,9 @@ async def test_status_says_what_the_node_is_and_holds(api: Served, peer_log: Org
     shown = StatusAnswer.model_validate(answered)
     assert (shown.name, shown.mesh) == (api.node.name, api.node.mesh.mesh_id)
     assert (shown.members, shown.trial, shown.ready) == (4, False, True)
-    assert shown.log_size == 1
+    assert (shown.log_size, shown.certified_size, shown.alerts) == (1, 1, 0)
     assert shown.entries[peer_log.name]["accepted"] == 2
-    assert shown.last_event == 3
+    assert shown.last_event == 6
     assert shown.prover
     assert shown.verifier
 
@@ -47,7 +43,17 @@ async def test_peers_show_lag_and_errors(api: Served, peer_log: OrgLog) -> None:
     await api.node.follow(peer_log)
     others = [card.name for card in api.node.mesh.peers_of(api.node.name)]
     api.node.statuses = [
-        PeerStatus(others[0], up=True, size=2, signed_size=7, last_contact=1.5),
+        PeerStatus(
+            others[0],
+            up=True,
+            size=2,
+            signed_size=7,
+            last_contact=1.5,
+            certified=1,
+            their_size=4,
+            behind=9,
+            behind_since=2.5,
+        ),
         PeerStatus(others[1], up=False, size=9, signed_size=3, error="PeerTimeoutError"),
         PeerStatus(others[2], up=True, size=0, signed_size=0, suspended=True),
     ]
@@ -59,8 +65,37 @@ async def test_peers_show_lag_and_errors(api: Served, peer_log: OrgLog) -> None:
     assert [one.up for one in peers] == [True, False, True]
     assert [one.suspended for one in peers] == [False, False, True]
     assert peers[1].error == "PeerTimeoutError"
+    both = [(one.certified, one.their_size, one.behind, one.behind_since) for one in peers]
+    assert both == [(1, 4, 9, 2.5), (0, None, 0, None), (0, None, 0, None)]
     assert peers[0].entries["accepted"] == 2
     assert peers[0].control_group == api.node.mesh.member(others[0]).control_group
+
+
+async def test_alerts_stand_until_they_are_over(api: Served) -> None:
+    assert await api.get("/v1/alerts") == (200, {"alerts": []})
+    api.node.alerts.raise_("peer_behind", "birch.example", "it lacks 5 entries")
+    api.node.alerts.raise_("unheard_of", "dune.example")
+    _, answered = await api.get("/v1/alerts")
+    one, other = AlertsAnswer.model_validate(answered).alerts
+    assert (one.kind, one.subject, one.detail) == (
+        "peer_behind", "birch.example", "it lacks 5 entries",
+    )  # fmt: skip
+    assert one.since == 1_000.0
+    assert "orgnode peers" in one.hint
+    assert other.hint == ""
+    _, status = await api.get("/v1/status")
+    assert status["alerts"] == 2
+    api.node.alerts.clear("peer_behind", "birch.example")
+    _, answered = await api.get("/v1/alerts")
+    assert [one["kind"] for one in answered["alerts"]] == ["unheard_of"]
+
+
+def test_a_recovering_node_says_whom_it_waits_for() -> None:
+    assert recovery_reason(2, 3, ["birch.example", "dune.example"]) == (
+        "asking members about this node's past "
+        "(2 of 3 answered; waiting for birch.example, dune.example)"
+    )
+    assert recovery_reason(3, 3, []) == ("asking members about this node's past (3 of 3 answered)")
 
 
 async def test_constraints_come_with_what_proves_them(api: Served) -> None:
@@ -85,12 +120,19 @@ async def test_a_browser_is_told_what_this_is_and_nothing_of_the_node(api: Serve
 async def test_health_and_readiness(api: Served) -> None:
     plain: dict[str, Any] = {"headers": {"Authorization": ""}}
     assert await api.get("/healthz", **plain) == (200, {"status": "ok"})
-    assert await api.get("/readyz", **plain) == (200, {"ready": True, "reasons": []})
+    signing = {"ready": True, "reasons": [], "recovering": ""}
+    assert await api.get("/readyz", **plain) == (200, signing)
+    waits = recovery_reason(1, 2, ["birch.example"])
+    api.node.recovering = waits
+    assert await api.get("/readyz", **plain) == (200, {**signing, "recovering": waits})
+    _, status = await api.get("/v1/status")
+    assert (status["ready"], status["recovering"]) == (True, waits)
+    api.node.recovering = ""
     api.node.reasons = ("draining", "own log not loaded")
     assert await api.get("/healthz", **plain) == (200, {"status": "ok"})
     assert await api.get("/readyz", **plain) == (
         503,
-        {"ready": False, "reasons": ["draining", "own log not loaded"]},
+        {**signing, "ready": False, "reasons": ["draining", "own log not loaded"]},
     )
 
 
@@ -174,6 +216,7 @@ async def test_answers_hold_to_the_documents_schemas(api: Served, peer_log: OrgL
     await api.node.follow(peer_log)
     _, published = await api.post("/v1/incidents", incident())
     await api.post(f"/v1/signals/{published['signal']}/retract", {"reason": "mistake"})
+    api.node.alerts.raise_("peer_behind", "birch.example", "it lacks 5 entries")
     _, document = await api.get("/v1/openapi.json")
 
     def check(value: Any, operation: str, method: str, status: int) -> None:
@@ -188,6 +231,7 @@ async def test_answers_hold_to_the_documents_schemas(api: Served, peer_log: OrgL
         ("/v1/refusals", "/v1/refusals"),
         ("/v1/status", "/v1/status"),
         ("/v1/peers", "/v1/peers"),
+        ("/v1/alerts", "/v1/alerts"),
         ("/v1/constraints", "/v1/constraints"),
         ("/healthz", "/healthz"),
         ("/readyz", "/readyz"),
@@ -205,6 +249,8 @@ async def test_the_feeds_items_are_described(api: Served, peer_log: OrgLog) -> N
         FeedItem.model_fields
     )
     parameters = {one["name"]: one for one in document["paths"]["/v1/feed"]["get"]["parameters"]}
-    assert set(parameters) == {"Last-Event-ID", "min_band", "category", "type", "after"}
+    assert set(parameters) == {
+        "Last-Event-ID", "min_band", "category", "type", "provisional", "after",
+    }  # fmt: skip
     assert parameters["category"]["schema"]["type"] == "array"
     assert SignalsAnswer.model_validate({"signals": []}).next is None

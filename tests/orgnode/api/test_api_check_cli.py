@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from api_support import TOKEN, ApiNode, Served, serving
-from typer.testing import CliRunner
+from api_support import ApiNode
+from console_support import Console, console_of, make_directory, run
 
 from mesh.testing import OrgLog, TestMesh, make_mesh
-from orgnode.cli import app
 from orgnode.evaluating.errors import CommitteeUnreachableError
-from orgnode.files import write_file
 from orgnode.store.sqlite import SqliteStore
 
 ATTACK = (
@@ -39,47 +35,10 @@ def world() -> TestMesh:
     return make_mesh(5)
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-@dataclass(frozen=True)
-class Console:
-    """A served node with its data directory, and the command line on it."""
-
-    api: Served
-    directory: Path
-
-    async def __call__(self, *arguments: str | Path, stdin: str | bytes | None = None) -> Ran:
-        return await asyncio.to_thread(run, self.directory, *arguments, stdin=stdin)
-
-
-def run(directory: Path, *arguments: str | Path, stdin: str | bytes | None = None) -> Ran:
-    result = CliRunner().invoke(
-        app, ["--data-dir", str(directory), *map(str, arguments)], input=stdin
-    )
-    return Ran(result.exit_code, result.stdout, result.stderr)
-
-
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """A data directory that looks set up."""
-    made = tmp_path / "node"
-    made.mkdir()
-    (made / "config.toml").write_text(
-        'name = "acme.example"\ncontrol_group = "acme"\nlocal_port = 1\n'
-    )
-    write_file(made / "token", TOKEN.encode() + b"\n", private=True)
-    return made
+    return make_directory(tmp_path / "node")
 
 
 @pytest_asyncio.fixture
@@ -87,10 +46,8 @@ async def console(world: TestMesh, store: SqliteStore, directory: Path) -> Any:
     """A node that enforces, served, and its command line."""
     (directory / "policy.toml").write_text('mode = "enforce"\nsample_rate = 0.0\n')
     node = ApiNode(world, store, directory=directory)
-    async with serving(node) as api:
-        config = directory / "config.toml"
-        config.write_text(config.read_text().replace("port = 1", f"port = {api.server.port}"))
-        yield Console(api, directory)
+    async with console_of(node, directory) as console:
+        yield console
 
 
 async def known(node: ApiNode) -> list[str]:

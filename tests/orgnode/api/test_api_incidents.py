@@ -11,7 +11,12 @@ from typing import Any
 import pytest
 from api_support import COMPONENTS, Served, incident
 
+from mesh.dampening import DampenedAwayError
+from orgnode.api import incidents
 from orgnode.api.models import IncidentRequest
+from orgnode.errors import OrgnodeError
+from orgnode.federation.errors import ForkedSelfError, OwnQuotaError, RecoveringError
+from orgnode.publisher import CooldownError
 
 JSON = {"Content-Type": "application/json"}
 
@@ -233,3 +238,112 @@ def test_a_request_in_memory_shows_no_secret() -> None:
     assert "the prompt" not in shown
     assert "case 9" not in shown
     assert "breadth" not in shown
+
+
+# --- certification
+
+
+async def test_an_answer_says_whether_a_quorum_holds_it(api: Served) -> None:
+    _, published = await api.post("/v1/incidents", incident(reference="case 1"))
+    assert published["certified"] is True
+    api.node.own_log.members_answer = False
+    _, published = await api.post("/v1/incidents", incident(text="another"))
+    assert (published["index"], published["certified"]) == (1, False)
+    _, batch = await api.post("/v1/incidents/batch", {"incidents": [incident(text="a third")]})
+    assert batch["results"][0]["published"]["certified"] is False
+    _, again = await api.post("/v1/incidents", incident(reference="case 1"))
+    assert (again["duplicate"], again["certified"]) == (True, True)
+
+
+async def until_waiting(api: Served) -> None:
+    """Until a request waits for the feed."""
+    async with asyncio.timeout(20):
+        while not api.node.feed._waiting:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("path", ["/v1/incidents", "/v1/incidents/batch"])
+async def test_a_request_can_wait_for_the_quorum(api: Served, path: str) -> None:
+    api.node.own_log.members_answer = False
+    body: Any = incident()
+    if path.endswith("batch"):
+        body = {"incidents": [incident(text="a"), incident(category="xyz"), incident(text="b")]}
+    waiting = asyncio.create_task(api.post(f"{path}?wait=certified", body))
+    await until_waiting(api)
+    await api.node.fill(1)  # news, but not of this log
+    await until_waiting(api)
+    assert not waiting.done()
+    await api.node.certify(api.node.name)
+    status, answered = await asyncio.wait_for(waiting, 5)
+    assert status // 100 == 2
+    results = answered.get("results", [{"published": answered}])
+    assert [one["published"] and one["published"]["certified"] for one in results] == (
+        [True, None, True] if path.endswith("batch") else [True]
+    )
+    names = [one["published"]["signal"] for one in results if one["published"]]
+    signals = [api.node.store.signal(name) for name in names]
+    assert [one and one.certified for one in signals] == [True] * len(names)
+
+
+async def test_waiting_is_bounded(api: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(incidents, "CERTIFIED_SECONDS", 0.05)
+    api.node.own_log.members_answer = False
+    status, published = await api.post("/v1/incidents?wait=certified", incident())
+    assert (status, published["certified"]) == (201, False)
+    _, batch = await api.post(
+        "/v1/incidents/batch?wait=certified", {"incidents": [incident(category="xyz")]}
+    )
+    assert not batch["results"][0]["ok"], "nothing to wait for"
+
+
+async def test_a_node_that_shuts_down_lets_nobody_wait(api: Served) -> None:
+    api.node.own_log.members_answer = False
+    waiting = asyncio.create_task(api.post("/v1/incidents?wait=certified", incident()))
+    await until_waiting(api)
+    closed = time.monotonic()
+    api.node.feed.close()
+    status, published = await waiting
+    assert time.monotonic() - closed < 5
+    assert (status, published["certified"]) == (201, False)
+
+
+@pytest.mark.parametrize("query", ["wait=1", "wait=", "wait=certified&wait=certified", "x=1"])
+async def test_what_to_wait_for_is_one_thing(api: Served, query: str) -> None:
+    for path, body in (
+        ("/v1/incidents", incident()),
+        ("/v1/incidents/batch", {"incidents": [incident()]}),
+    ):
+        status, refused = await api.post(f"{path}?{query}", body)
+        assert (status, refused["error"]["code"]) == (400, "InvalidQueryError")
+    assert api.node.store.state(api.node.name).size == 0
+
+
+# --- what keeps a node from publishing
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (RecoveringError("asking", hint="wait"), 503),
+        (ForkedSelfError("two histories", hint="stop"), 503),
+        (OwnQuotaError("used up", hint="tomorrow"), 429),
+        (DampenedAwayError("too weak"), 422),
+        (CooldownError("too soon", hint="later"), 409),
+    ],
+)
+async def test_why_nothing_is_published_now(api: Served, error: OrgnodeError, status: int) -> None:
+    api.node.own_log.halt(error)
+    code, refused = await api.post("/v1/incidents", incident())
+    assert (code, refused["error"]["code"]) == (status, type(error).__name__)
+    assert refused["error"]["message"] == str(error)
+    assert refused["error"]["hint"]
+
+
+async def test_what_was_retracted_is_not_published_again_at_once(api: Served) -> None:
+    _, published = await api.post("/v1/incidents", incident())
+    await api.post(f"/v1/signals/{published['signal']}/retract", {"reason": "mistake"})
+    status, refused = await api.post("/v1/incidents", incident())
+    assert (status, refused["error"]["code"]) == (409, "CooldownError")
+    assert refused["error"]["hint"]
+    status, _ = await api.post("/v1/incidents", incident(text="something else altogether"))
+    assert status == 201

@@ -201,12 +201,13 @@ async def test_the_feed_yields_each_event_once_across_cut_connections(
         aclosing(node.feed(after=0)) as feed,
     ):
         found: list[int] = []
+        sent: list[int] = []
         for round_ in range(6):
-            await api.node.fill(50)
+            sent += await api.node.fill(50)
             # Cut in the middle of the bytes, wherever that is.
             cutter.cut_after(1_000 + 7_777 * round_)
             found += [one.seq for one in await take(feed, 50)]
-        assert found == list(range(1, 301))
+        assert found == sent
         assert cutter.connections > 3
 
 
@@ -267,15 +268,15 @@ async def test_the_feed_survives_a_restart_of_the_node(
                 waiting = asyncio.create_task(take(feed, 7))
                 while not first.feed.subscribers:
                     await asyncio.sleep(0.01)
-                await first.fill(2)
+                sent = await first.fill(2)
                 while first.metrics.feed_deliveries._value.get() < 2:
                     await asyncio.sleep(0.01)
             second = ApiNode(world, store)
-            await second.fill(4)  # while nobody can listen
+            sent += await second.fill(4)  # while nobody can listen
             async with serving(second, port=unused_tcp_port):
-                await second.fill(1)
+                sent += await second.fill(1)
                 items = await waiting
-    assert [one.seq for one in items] == [1, 2, 3, 4, 5, 6, 7]
+    assert [one.seq for one in items] == sent
     assert {one.type for one in items} == {"signal"}
     assert told == [False, True]
 
@@ -292,9 +293,9 @@ async def test_a_live_feed_knows_its_place_before_the_first_event(
         waiting = asyncio.create_task(take(feed, 2))
         while not api.node.feed.subscribers:
             await asyncio.sleep(0.01)
-        cutter.cut_after(10)  # the next bytes, of event 4, never arrive
-        await api.node.fill(2)
-        assert [one.seq for one in await waiting] == [4, 5]
+        cutter.cut_after(10)  # the next bytes, of the first event, never arrive
+        sent = await api.node.fill(2)
+        assert [one.seq for one in await waiting] == sent
         assert cutter.connections == 2
 
 
@@ -305,21 +306,19 @@ async def test_a_dropped_client_comes_back_for_the_rest(node: ApiNode) -> None:
         NodeClient(api.url, TOKEN) as client,
         aclosing(client.feed(after=0)) as feed,
     ):
-        found = [one.seq for one in await take(feed, 0)]
-        await node.fill(256)
-        found += [one.seq for one in await take(feed, 1)]
-        total = 256
-        while not node.metrics.feed_dropped._metrics and total < 40_000:
-            await node.fill(256, tokens=32)  # while this consumer takes nothing
-            total += 256
+        sent = await node.fill(256)
+        found = [one.seq for one in await take(feed, 1)]
+        while not node.metrics.feed_dropped._metrics and len(sent) < 40_000:
+            sent += await node.fill(256, tokens=32)  # while this consumer takes nothing
             await asyncio.sleep(0.02)
         assert node.metrics.feed_dropped._metrics, "the sockets took everything"
-        found += [one.seq for one in await take(feed, total - 1)]
-    assert found == list(range(1, total + 1))
+        found += [one.seq for one in await take(feed, len(sent) - 1)]
+    assert found == sent
 
 
 async def test_filters_reach_the_node(api: Served, peer_log: OrgLog) -> None:
     signals = peer_log.append_signals(8)
+    await api.node.follow(peer_log)
     peer_log.append_retraction(signals[0])
     await api.node.follow(peer_log)
     async with NodeClient(api.url, TOKEN) as node:
@@ -345,18 +344,38 @@ async def test_filters_reach_the_node(api: Served, peer_log: OrgLog) -> None:
 
 async def test_a_gap_is_an_item_of_its_own(api: Served) -> None:
     await api.node.fill(6)
-    await api.node.store.trim_events(5)
+    await api.node.store.trim_events(11)
     async with NodeClient(api.url, TOKEN) as node:
         async with aclosing(node.feed(after=1)) as feed:
             gap, *items = await take(feed, 3)
-        assert (gap.type, gap.seq) == ("gap", 4)
+        assert (gap.type, gap.seq) == ("gap", 10)
         assert gap.reason
-        assert [one.seq for one in items] == [5, 6]
+        assert [one.seq for one in items] == [11, 12]
         async with aclosing(node.feed(after=99)) as feed:
             (gap,) = await take(feed, 1)
-            assert (gap.type, gap.seq) == ("gap", 6)
-            await api.node.fill(1)
-            assert [one.seq for one in await take(feed, 1)] == [7]
+            assert (gap.type, gap.seq) == ("gap", 12)
+            numbers = await api.node.fill(1)
+            assert [one.seq for one in await take(feed, 1)] == numbers
+
+
+async def test_provisional_signals_and_cursors_come_if_asked_for(api: Served) -> None:
+    (early,) = await api.node.fill(1, certified=False)
+    async with NodeClient(api.url, TOKEN) as node:
+        async with aclosing(node.feed(after=0, provisional=True)) as feed:
+            (item,) = await take(feed, 1)
+        assert (item.type, item.seq, item.certified) == ("provisional", early, False)
+        async with aclosing(node.feed(after=0, cursors=True)) as feed:
+            items = await take(feed, 2)
+        assert [(one.type, one.seq) for one in items] == [("cursor", 0), ("cursor", early)]
+        async with aclosing(node.feed(after=0)) as feed:
+            waiting = asyncio.create_task(take(feed, 1))
+            while not api.node.feed.subscribers:
+                await asyncio.sleep(0.01)
+            numbers = await api.node.fill(1)
+            (item,) = await waiting
+        assert (item.type, item.seq, item.certified) == ("signal", numbers[0] - 1, True)
+        assert item.signal is not None
+        assert item.signal.certified
 
 
 async def test_a_silent_connection_is_given_up_and_made_anew() -> None:

@@ -27,6 +27,25 @@ BENIGN = (
 )
 
 
+SECRET = bytes(range(32))
+"""The node's secret that the breaker's digests are made with."""
+
+
+class Told:
+    """Alerts that hold, by kind and subject, and how often each was raised."""
+
+    def __init__(self) -> None:
+        self.current: dict[tuple[str, str], str] = {}
+        self.count = 0
+
+    def alert(self, kind: str, subject: str, detail: str) -> None:
+        self.current[kind, subject] = detail
+        self.count += 1
+
+    def calm(self, kind: str, subject: str) -> None:
+        self.current.pop((kind, subject), None)
+
+
 @dataclass
 class Checks:
     """A checker and what it works on."""
@@ -37,6 +56,7 @@ class Checks:
     metrics: Metrics
     clock: list[float] = field(default_factory=lambda: [0.0])
     draw: list[float] = field(default_factory=lambda: [0.5])
+    alerts: Told = field(default_factory=Told)
 
     async def ask(self, *texts: str, **about: Any) -> CheckAnswer:
         """Ask about texts, on a route that enforces unless told otherwise."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from check_support import BENIGN, DAY, ENFORCE, Checks
+from check_support import BENIGN, DAY, ENFORCE, SECRET, Checks, Told
 
 from mesh.fingerprint import WindowSet
 from mesh.testing import TestMesh, make_mesh
-from orgnode.checking import Checker, PolicyFile
+from orgnode.checking import CheckBreaker, Checker, PolicyFile
 from orgnode.metrics import Metrics
 from orgnode.store.sqlite import SqliteStore
 from orgnode.testing.knowledge import Knowledge
@@ -41,7 +41,7 @@ async def checks(world: TestMesh, store: SqliteStore, tmp_path: Path) -> AsyncIt
     (tmp_path / "policy.toml").write_text(ENFORCE)
     clock, draw = [0.0], [0.5]
     policy = PolicyFile(tmp_path, knowledge.key, clock=lambda: clock[0])
-    metrics = Metrics()
+    metrics, alerts = Metrics(), Told()
     workers = Workers(1, world.mesh.note)
     checker = Checker(
         mesh=world.mesh,
@@ -53,9 +53,12 @@ async def checks(world: TestMesh, store: SqliteStore, tmp_path: Path) -> AsyncIt
         benign=WindowSet.of(knowledge.key, [BENIGN]),
         workers=workers,
         metrics=metrics,
+        breaker=CheckBreaker(
+            store, SECRET, now=lambda: 1_000_000 + clock[0], alert=alerts.alert, calm=alerts.calm
+        ),
         now=lambda: time.time() + DAY,
         uniform=lambda: draw[0],
     )
-    yield Checks(checker, knowledge, tmp_path, metrics, clock, draw)
+    yield Checks(checker, knowledge, tmp_path, metrics, clock, draw, alerts)
     await checker.close()
     await workers.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -10,18 +9,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from stored_support import fill
 
-from mesh.assessment import assess, claims_of, settle
-from mesh.claims import verify_claims
-from mesh.days import Day
-from mesh.following import FollowerState
-from mesh.testing import TODAY, Lie, OrgLog, TestMesh, forge_signal, make_mesh
+from mesh.testing import Lie, OrgLog, TestMesh, forge_signal, make_mesh
 from mesh.wire import Present
 from orgnode.cli.log import Audit, audit
-from orgnode.store import LogRow
 from orgnode.store.sqlite import SqliteStore
-from proofs.frontier import Frontier, leaf_hash
-from proofs.severity import BATCH_ENTROPY
+from proofs.frontier import leaf_hash
 
 ENTRIES = 6
 
@@ -36,43 +30,6 @@ def log(world: TestMesh) -> OrgLog:
     made = OrgLog(world, world.members[1].name)
     made.append_signals(ENTRIES)
     return made
-
-
-def fill(
-    store: SqliteStore,
-    world: TestMesh,
-    log: OrgLog,
-    steps: tuple[int, ...],
-    *,
-    believing: bool = False,
-) -> None:
-    """Store the log's entries as a follower would, with a checkpoint after each step.
-
-    One that is `believing` looks at no proof.
-    """
-    member = log.member.card
-    frontier, start = Frontier(), 0
-    for end in steps:
-        notes = log.entries(start, end)
-        assessed = [
-            assess(world.mesh, member, start + place, note, answer, Day(TODAY))
-            for place, (note, answer) in enumerate(zip(notes, log.bodies(start, end), strict=True))
-        ]
-        claims = claims_of(assessed)
-        verdicts = verify_claims(claims, bytes(BATCH_ENTROPY))
-        if believing:
-            verdicts = [None] * len(claims)
-        settled = settle(
-            assessed, verdicts, holds_signal=lambda _: False, holds_entry=lambda _: False
-        )
-        frontier = frontier.extend(map(leaf_hash, notes))
-        state = FollowerState(
-            size=end, frontier=frontier, checkpoint=log.checkpoint(end), target=None, evidence=None
-        )
-        asyncio.run(
-            store.commit_segment(member.name, start, [LogRow.of(one) for one in settled], state)
-        )
-        start = end
 
 
 @pytest.fixture
@@ -109,6 +66,7 @@ def test_an_honest_log_is_valid(path: Path, world: TestMesh, log: OrgLog) -> Non
     result = audited(path, world, log)
     assert result.faults == []
     assert (result.entries, result.checkpoints, result.proofs) == (ENTRIES, 3, ENTRIES)
+    assert result.certified == 2
     assert audited(path, world, log, proofs=False).proofs is None
 
 
@@ -202,3 +160,33 @@ def test_a_body_that_is_not_the_signed_one(
     faults = audited(path, world, log).faults
     assert faults
     assert "entry 4: BodyDigestError" in " ".join(faults)
+
+
+@pytest.mark.parametrize("which", ["few", "false", "other tree", "other size"])
+def test_a_certificate_that_does_not_hold(
+    path: Path, world: TestMesh, log: OrgLog, change: Callable[..., None], which: str
+) -> None:
+    fork = log.fork(1)
+    fork.append_signals(1)
+    true, false = log.certificate(2), log.certificate(3)
+    note, fault = {
+        "few": (log.certificate(2, by=[log.name]), "QuorumError"),
+        "false": (true[:-20] + false[-20:], "CertificateSignatureError"),
+        "other tree": (fork.certificate(2), "members cosigned another tree of 2 entries"),
+        "other size": (log.certificate(1), "the certificate is of 1 entries"),
+    }[which]
+    change("UPDATE certificate SET note = ?", note)
+    assert fault in " ".join(audited(path, world, log, proofs=False).faults)
+
+
+def test_a_tree_that_members_cosigned_and_the_owner_did_not_sign_here(
+    path: Path, world: TestMesh, log: OrgLog, change: Callable[..., None]
+) -> None:
+    # Known by its certificate alone, as when it came with a later checkpoint.
+    change("DELETE FROM checkpoint WHERE size = 2")
+    assert audited(path, world, log, proofs=False).faults == []
+    fork = log.fork(1)
+    fork.append_signals(1)
+    change("UPDATE certificate SET note = ?", fork.certificate(2))
+    faults = audited(path, world, log, proofs=False).faults
+    assert any("the first 2 entries do not hash to the root" in fault for fault in faults)

@@ -17,7 +17,6 @@ from mesh.errors import MeshError
 from orgnode.api.models import FeedItem, SignalAnswer
 from orgnode.cli import app
 from orgnode.cli.errors import ErrorMappingGroup, NotValidError, exit_code
-from orgnode.cli.feed import wanted
 from orgnode.cli.feed_view import event_line, feed_table
 from orgnode.cli.render import Output, clean, console, moment, table
 from orgnode.cli.session import session_of
@@ -25,13 +24,14 @@ from orgnode.client import ApiError, NodeUnreachableError
 from orgnode.errors import OrgnodeError
 
 COMMANDS = (
-    "init", "run", "doctor", "report", "feed", "signals", "show", "verify", "retract", "sighting",
-    "check", "policy", "peers", "committee", "log", "genesis", "testnet",
+    "init", "run", "doctor", "alerts", "backup", "restore", "report", "feed", "signals", "show",
+    "verify", "retract", "sighting", "check", "policy", "peers", "committee", "evidence", "log",
+    "genesis", "testnet",
 )  # fmt: skip
 GROUPS = {
     "genesis": ("propose", "keygen", "create", "sign", "join"),
     "policy": ("show", "mode", "fail", "kill-switch", "allow", "template"),
-    "log": ("verify",),
+    "log": ("verify", "prove", "policy"),
     "testnet": ("up", "status", "down"),
 }
 MARKER = "MARKER-7f3a"
@@ -82,6 +82,7 @@ def test_a_node_that_does_not_run_is_3(tmp_path: Path) -> None:
     config.write_text(config.read_text().replace("local_port = 0", "local_port = 1"))
     for command in (
         ["peers"],
+        ["alerts"],
         ["signals"],
         ["feed"],
         ["show", "abcdef12"],
@@ -256,6 +257,8 @@ def test_json_is_one_object_a_line_whatever_is_in_it(capsys: pytest.CaptureFixtu
 def test_moments() -> None:
     assert moment(None) == "never"
     assert moment(0.0) == "1970-01-01 00:00:00"
+    assert moment(2**62) == f"{2**62} seconds after 1970"
+    assert moment(10**12) == f"{10**12} seconds after 1970"
     assert len(moment(__import__("time").time())) == 8
 
 
@@ -272,25 +275,6 @@ def signal(band: str = "high", level: int = 3, **changes: object) -> SignalAnswe
 
 def event(kind: str = "signal", **fields: object) -> FeedItem:
     return FeedItem.model_validate({"seq": 1, "type": kind, "at": 0.0, **fields})
-
-
-def test_the_feed_s_filters_are_the_node_s() -> None:
-    high, refused = event(signal=signal()), event("refused", issuer="a.example", reason="r")
-    evidence = event("evidence", issuer="a.example", reason="fork")
-    assert wanted(high, None, [], [])
-    assert wanted(high, "high", ["ncr"], ["signal"])
-    assert not wanted(high, "critical", [], [])
-    assert not wanted(high, None, ["prv"], [])
-    assert not wanted(high, None, [], ["refused"])
-    assert wanted(refused, None, [], [])
-    assert not wanted(refused, "low", [], [])
-    assert not wanted(refused, None, ["ncr"], [])
-    assert wanted(evidence, "critical", ["prv"], [])
-    promoted = event("promotion", issuer="a.example", windows=2)
-    assert wanted(promoted, None, [], [])
-    assert not wanted(promoted, "low", [], [])
-    assert not wanted(promoted, None, ["ncr"], [])
-    assert not wanted(evidence, None, [], ["signal"])
 
 
 def test_a_refusal_s_line_tells_the_whole_reason() -> None:

@@ -10,7 +10,7 @@ from mesh.errors import MeshError
 from mesh.testing import OrgLog, TestMesh, make_mesh
 from mesh.wire import Present
 from orgnode.api.models import ProofAnswer
-from orgnode.cli.verify import WrongProofError, check
+from orgnode.cli.verify import WrongProofError, check, is_certified
 from proofs.errors import ProofsError
 from proofs.merkle import inclusion_proof, leaf_hash
 
@@ -55,8 +55,14 @@ def signal_id(log: OrgLog, index: int) -> str:
 def test_a_true_signal_passes_every_step(world: TestMesh, log: OrgLog) -> None:
     steps = check(world.mesh, answer(log, 2), signal_id(log, 2))
     assert [step.name for step in steps] == [
-        "issuer", "checkpoint", "inclusion", "entry", "body", "signal", "tokens", "severity",
+        "issuer", "checkpoint", "provisional", "inclusion", "entry", "body", "signal", "tokens",
+        "severity",
     ]  # fmt: skip
+    assert not is_certified(steps)
+    carried = b64encode(log.certificate()).decode()
+    steps = check(world.mesh, answer(log, 2, checkpoint=carried), signal_id(log, 2))
+    assert [step.name for step in steps][2] == "certified"
+    assert is_certified(steps)
 
 
 def test_another_signal_s_proof_is_not_taken_for_the_one_asked_for(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,18 @@ async def test_following_ends_with_its_reader(monkeypatch: pytest.MonkeyPatch) -
         os.close(reading)
         await asyncio.wait_for(task, 5)
     assert ended.is_set()
+
+
+async def test_the_past_ends_where_it_ended_when_it_was_asked_for() -> None:
+    class Node:
+        async def feed(self, **asked: object) -> AsyncIterator[FeedItem]:
+            assert (asked["after"], asked["cursors"]) == (3, True)
+            for seq, kind in ((3, "cursor"), (4, "signal"), (7, "signal"), (8, "signal")):
+                yield FeedItem(seq=seq, type=kind)
+
+    # The newest was number 6, which the filter keeps back; 7 came while this was asked.
+    found = feed_command._until(Node(), 3, 6, feed_command.EVERYTHING)  # type: ignore[arg-type]
+    assert [item.seq async for item in found] == [4]
 
 
 async def test_a_failure_while_following_is_not_swallowed() -> None:

@@ -32,6 +32,8 @@ async def lies_of(datadir_of: TestNetwork, every: int, incidents: list[IncidentI
     kind = type("Maverick", (MaverickNode,), {"every": every})
     # It takes both seats of the committee to publish anything.
     async with Node.open(other.datadir), Node.open(org.datadir, make=kind) as (node, _):
+        async with asyncio.timeout(20):
+            await node.replicator.recovery.done.wait()
         published = await asyncio.gather(*(node.publisher.report(one) for one in incidents))
         member = node.mesh.member(node.name)
         lies = set()

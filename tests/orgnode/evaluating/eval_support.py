@@ -9,14 +9,19 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from fed_support import HOST, World, make_world
+from fed_support import HOST, World, handlers, make_world
 
 from mesh.days import Day
 from mesh.evaluation import EvaluationRequest, open_request
 from mesh.testing import TODAY
-from mesh.wire import Announcement
 from orgnode.evaluating import Evaluator, SeatService
-from orgnode.federation import ClientLimits, FederationServer, PeerClient, ServerLimits
+from orgnode.federation import (
+    ClientLimits,
+    FederationServer,
+    FederationService,
+    PeerClient,
+    ServerLimits,
+)
 from orgnode.metrics import Metrics
 from orgnode.store import SqliteStore
 from orgnode.workers import Workers
@@ -42,10 +47,6 @@ def world_of(directory: Path, members: int, *, seats: int, budget: int | None = 
 def windows(count: int, label: str = "window") -> list[bytes]:
     """Inputs as `mesh.fingerprint` makes them: 32 bytes each."""
     return [sha256(f"{label} {place}".encode()).digest() for place in range(count)]
-
-
-async def nobody(member: str, announcement: Announcement) -> int:
-    raise AssertionError("nothing is announced here")
 
 
 @dataclass
@@ -105,15 +106,21 @@ class Offices:
     async def open(self, place: int, limits: ServerLimits | None = None) -> Office:
         """Open a member's office, on the store that it left when it was open before."""
         office = self._furnish(place)
+        seat = office.seat
         office.server = FederationServer(
             mesh=self.world.mesh,
             name=office.name,
-            store=office.store,
+            service=FederationService(
+                mesh=self.world.mesh,
+                name=office.name,
+                store=office.store,
+                handlers=handlers(
+                    evaluate=None if seat is None else office.answer,
+                    counts=None if seat is None else lambda: seat.counts_note(),
+                ),
+                limits=limits,
+            ),
             context=self.world.server_context(place),
-            on_announce=nobody,
-            on_evaluate=office.answer if office.seat is not None else None,
-            counts=office.seat.counts_note if office.seat is not None else None,
-            limits=limits,
         )
         await office.server.start(HOST, 0)
         return office

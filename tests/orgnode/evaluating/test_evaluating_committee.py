@@ -457,7 +457,7 @@ async def test_counts_that_another_member_signed_are_not_shown(
 ) -> None:
     other = offices.at[3].seat
     assert other is not None
-    monkeypatch.setattr(offices.at[2].server, "_counts", other.counts_note)
+    monkeypatch.setattr(offices.at[2].seat, "counts_note", other.counts_note)
     seats = {seat.member: seat for seat in await committee_status(node)}
     shown = seats[offices.world.name(2)]
     assert (shown.up, shown.error, shown.used) == (False, "UnsignedNoteError", None)

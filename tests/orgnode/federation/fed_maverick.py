@@ -39,6 +39,7 @@ class MaverickServer:
     context: ssl.SSLContext
     answer: Answer
     asked: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
     port: int = 0
     _server: asyncio.Server | None = None
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -62,6 +63,7 @@ class MaverickServer:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        self.sources.append(writer.get_extra_info("peername")[0])
         try:
             while await self._one(reader, writer):
                 pass

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import dataclass, field
 
 from mesh.genesis import Mesh
-from mesh.wire import Announcement
-from orgnode.federation.announcer import Announcer
-from orgnode.federation.antientropy import AntiEntropy
-from orgnode.federation.client import PeerClient
-from orgnode.federation.fetch import together
+from mesh.testing.members import TestMember
+from orgnode.federation.hooks import Hooks
+from orgnode.federation.httpline import HttpLine
 from orgnode.federation.limits import ClientLimits, Rhythm, ServerLimits
 from orgnode.federation.ports import Clock, OnAssessed, Today, Workers
+from orgnode.federation.replicator import Replicator
 from orgnode.federation.server import FederationServer
-from orgnode.federation.sync import LogSync, PeerStatus
+from orgnode.federation.status import PeerStatus
 from orgnode.keystore import KeyStore
 from orgnode.store import Store
 from orgnode.tls import client_context, server_context
@@ -30,11 +30,10 @@ class FederationSettings:
 
 
 class Federation:
-    """Connects one organization's node to its peers.
+    """Connects one organization's node to its peers, as `orgnode.node` does.
 
-    Members' certificates must have been checked against their cards
-    (`orgnode.tls.check_certificates`). `assessed(log, entries)` is called after each batch of a
-    peer's entries is durable.
+    `member` has the keys that sign, `keystore` the one for TLS. `assessed(log, entries)` is called
+    after each batch of a peer's entries is durable.
     """
 
     def __init__(
@@ -43,77 +42,61 @@ class Federation:
         mesh: Mesh,
         name: str,
         store: Store,
+        member: TestMember,
         keystore: KeyStore,
         workers: Workers,
         today: Today,
         clock: Clock = time.time,
         settings: FederationSettings | None = None,
         assessed: OnAssessed | None = None,
+        hooks: Hooks | None = None,
+        seed: int = 0,
     ) -> None:
         settings = settings or FederationSettings()
-        peers = mesh.peers_of(name)
-        self.clients = {
-            card.name: PeerClient(
-                card,
-                client_context(keystore, card.certificate),
-                max_body_bytes=mesh.constraints.max_body_bytes,
-                limits=settings.client,
-            )
-            for card in peers
-        }
-        self.announcer = Announcer(
+        hooks = hooks or Hooks()
+        if assessed is not None:
+            hooks.assessed = assessed
+        self.replicator = Replicator(
             mesh=mesh,
             name=name,
+            identity=member.identity,
+            log_signer=member.log_signer(mesh.mesh_id),
+            witness_signer=member.witness,
             store=store,
-            clients=self.clients,
+            lines={
+                card.name: HttpLine(
+                    card, client_context(keystore, card.certificate), limits=settings.client
+                )
+                for card in mesh.peers_of(name)
+            },
             workers=workers,
+            today=today,
+            clock=clock,
+            jitter=random.Random(seed),
             rhythm=settings.rhythm,
+            hooks=hooks,
+            limits=settings.client,
+            server_limits=settings.server,
         )
-        self.syncs = {
-            card.name: LogSync(
-                member=card,
-                mesh=mesh,
-                store=store,
-                client=self.clients[card.name],
-                workers=workers,
-                today=today,
-                clock=clock,
-                rhythm=settings.rhythm,
-                assessed=assessed,
-                contact=self.announcer.alive,
-            )
-            for card in peers
-        }
-        self.antientropy = AntiEntropy(self.syncs.values(), settings.rhythm)
         self.server = FederationServer(
             mesh=mesh,
             name=name,
-            store=store,
-            context=server_context(keystore, [card.certificate for card in peers]),
-            on_announce=self._on_announce,
+            service=self.replicator.service,
+            context=server_context(keystore, [card.certificate for card in mesh.peers_of(name)]),
             limits=settings.server,
         )
 
     async def start(self, host: str, port: int) -> None:
-        """Listen, then begin to follow and to announce. Raises PortInUseError or ListenError."""
+        """Listen, then begin. Raises PortInUseError or ListenError."""
         await self.server.start(host, port)
-        self.antientropy.start()
-        self.announcer.start()
+        await self.replicator.start()
 
     async def stop(self, drain: float = 5.0) -> None:
-        """End following, announcing, then serving; running exchanges get `drain` seconds."""
-        await self.antientropy.stop()
-        await self.announcer.stop()
+        """End replicating, then serving; running exchanges get `drain` seconds."""
+        await self.replicator.drain()
+        await self.replicator.stop()
         await self.server.stop(drain)
-        await together(*(client.close() for client in self.clients.values()))
-
-    def notify(self, size: int) -> None:
-        """The own log has grown to `size`, durable and signed: tell the peers."""
-        self.announcer.notify(size)
 
     def statuses(self) -> tuple[PeerStatus, ...]:
-        """How following each peer goes."""
-        return tuple(sync.status() for sync in self.syncs.values())
-
-    async def _on_announce(self, member: str, announcement: Announcement) -> int:
-        return await self.syncs[member].on_announce(announcement)
+        """How it goes with each peer."""
+        return tuple(self.replicator.peers())

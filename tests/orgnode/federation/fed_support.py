@@ -10,10 +10,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fed_maverick import Answer, MaverickServer, Reply
-from fed_node import Federation, FederationSettings
+from fed_maverick import Answer, Reply
 
 from mesh.assessment import assess
 from mesh.claims import verify_claims
@@ -21,17 +20,28 @@ from mesh.following import FollowerState
 from mesh.member import MemberCard
 from mesh.testing.members import TestMesh, found, founder
 from mesh.testing.orglog import TODAY, OrgLog
-from mesh.wire import encode_bodies
-from orgnode.federation import ClientLimits, LogSync, PeerClient
-from orgnode.federation.limits import Rhythm
+from mesh.wire import Announcement, encode_bodies
+from orgnode.federation import (
+    ClientLimits,
+    FederationServer,
+    FederationService,
+    Handlers,
+    HttpLine,
+    PeerClient,
+    Rhythm,
+    ServerLimits,
+)
 from orgnode.keystore import KeyStore
 from orgnode.store import LogRow, Store
 from orgnode.tls import client_context, server_context
 from proofs.errors import ProofsError
 
+if TYPE_CHECKING:
+    from fed_node import Federation, FederationSettings
+
 HOST = "127.0.0.1"
 QUICK = ClientLimits(short=0.6, long=0.6)
-FAST = Rhythm(poll=(0.02, 0.05), backoff=0.02, backoff_cap=0.1, patience=0.5, body_pause=0.0)
+FAST = Rhythm(gossip=(0.02, 0.05), backoff=0.02, backoff_cap=0.1, patience=0.5, body_pause=0.0)
 
 
 class DirectWorkers:
@@ -81,10 +91,12 @@ class World:
     def client(
         self, place: int, to: int, port: int, limits: ClientLimits = QUICK, **changes: Any
     ) -> PeerClient:
-        """A line from one member to another one's port."""
+        """What one member asks of another one's port."""
+        card = self.card(to, port)
+        context = changes.get("context") or self.client_context(place, to)
         return PeerClient(
-            self.card(to, port),
-            changes.get("context") or self.client_context(place, to),
+            card,
+            HttpLine(card, context, limits=limits),
             max_body_bytes=self.mesh.constraints.max_body_bytes,
             limits=limits,
         )
@@ -110,6 +122,77 @@ def make_world(directory: Path, members: int, **founding: Any) -> World:
         )
     stranger = KeyStore.create(_directory(directory / "stranger"), founders[0].name)
     return World(found(founders, **founding), keystores, stranger)
+
+
+async def nobody(*asked: object) -> Any:
+    """A handler that should not be reached."""
+    raise AssertionError(f"this request should not have come through: {asked[0]}")
+
+
+def handlers(**changes: Any) -> Handlers:
+    """Handlers of which only those in `changes` may be reached."""
+    refusing: dict[str, Any] = {
+        "announce": nobody,
+        "add_checkpoint": nobody,
+        "gossip": nobody,
+        "receipt": nobody,
+    }
+    return Handlers(**{**refusing, **changes})
+
+
+def make_service(
+    world: World,
+    store: Store,
+    limits: ServerLimits | None = None,
+    *,
+    clock: Callable[[], float] | None = None,
+    **answering: Any,
+) -> FederationService:
+    """What member 0 answers. `answering`: the handlers that may be reached."""
+    return FederationService(
+        mesh=world.mesh,
+        name=world.name(0),
+        store=store,
+        handlers=handlers(**answering),
+        limits=limits,
+        clock=clock,
+    )
+
+
+def make_server(
+    world: World,
+    store: Store,
+    limits: ServerLimits | None = None,
+    *,
+    context: ssl.SSLContext | None = None,
+    **answering: Any,
+) -> FederationServer:
+    """Member 0's server, not started yet."""
+    return FederationServer(
+        mesh=world.mesh,
+        name=world.name(0),
+        service=make_service(world, store, limits, **answering),
+        context=context or world.server_context(0),
+    )
+
+
+@asynccontextmanager
+async def serving(
+    world: World,
+    store: Store,
+    on_announce: Callable[[str, Announcement], Any] = nobody,
+    limits: ServerLimits | None = None,
+    *,
+    context: ssl.SSLContext | None = None,
+    **answering: Any,
+) -> AsyncIterator[FederationServer]:
+    """Member 0's server, listening. `answering`: further handlers that may be reached."""
+    server = make_server(world, store, limits, context=context, announce=on_announce, **answering)
+    await server.start(HOST, 0)
+    try:
+        yield server
+    finally:
+        await server.stop(drain=0.5)
 
 
 def _directory(path: Path) -> Path:
@@ -179,34 +262,6 @@ def lying(log: OrgLog, **lies: Callable[[str], Reply | bytes | None]) -> Answer:
     return answer
 
 
-@asynccontextmanager
-async def following(
-    world: World,
-    store: Store,
-    answer: Answer,
-    *,
-    owner: int = 1,
-    rhythm: Rhythm = FAST,
-    limits: ClientLimits = QUICK,
-    context: ssl.SSLContext | None = None,
-    **settings: Any,
-) -> AsyncIterator[tuple[LogSync, MaverickServer]]:
-    """Member 0 follows the log of `owner`, which a maverick serves."""
-    maverick = MaverickServer(context or world.server_context(owner), answer)
-    async with maverick, world.client(0, owner, maverick.port, limits) as client:
-        sync = LogSync(
-            member=world.card(owner),
-            mesh=world.mesh,
-            store=store,
-            client=client,
-            workers=settings.pop("workers", None) or DirectWorkers(),
-            today=lambda: TODAY,
-            rhythm=rhythm,
-            **settings,
-        )
-        yield sync, maverick
-
-
 def make_federation(
     world: World,
     place: int,
@@ -217,10 +272,13 @@ def make_federation(
     **more: Any,
 ) -> Federation:
     """The federation side of one member's node."""
+    from fed_node import Federation, FederationSettings
+
     return Federation(
         mesh=world.mesh,
         name=world.name(place),
         store=store,
+        member=world.test_mesh.member(place),
         keystore=world.keystores[world.name(place)],
         workers=more.pop("workers", None) or DirectWorkers(),
         today=lambda: TODAY,

@@ -10,11 +10,15 @@ from orgnode.federation.backoff import Backoff
 from orgnode.federation.deferred import ranges
 from orgnode.federation.paths import (
     BodiesPath,
+    CertificatePath,
     CheckpointPath,
     PathError,
+    SeenPath,
     TilePath,
     log_path,
+    parse_receipt_path,
     parse_resource,
+    receipt_path,
     split_log_path,
 )
 from proofs.tiles import TileAddress, entries_path, tile_path
@@ -39,6 +43,30 @@ def test_a_logs_path_is_taken_apart() -> None:
     path = log_path("acme.example") + "checkpoint"
     assert split_log_path(path) == ("acme.example", "checkpoint")
     assert parse_resource("checkpoint") == CheckpointPath()
+    assert parse_resource("certificate") == CertificatePath()
+    assert parse_resource("seen") == SeenPath()
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_a_receipts_path_comes_back(digest: bytes) -> None:
+    assert parse_receipt_path(receipt_path(digest.hex())) == digest.hex()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/federation/v1/receipts/",
+        f"/federation/v1/receipts/{'a' * 63}",
+        f"/federation/v1/receipts/{'a' * 65}",
+        f"/federation/v1/receipts/{'A' * 64}",
+        f"/federation/v1/receipts/{'a' * 64}/",
+        f"/federation/v1/receipts/{'a' * 64}?x",
+        f"/federation/v1/receipts/{'a' * 64}\n",
+        f"/federation/v1/receipt/{'a' * 64}",
+    ],
+)
+def test_other_spellings_are_no_receipts_path(path: str) -> None:
+    assert parse_receipt_path(path) is None
 
 
 @pytest.mark.parametrize(
@@ -46,6 +74,9 @@ def test_a_logs_path_is_taken_apart() -> None:
     [
         "checkpoint/",
         "checkpoint?x",
+        "certificate/",
+        "Certificate",
+        "seen/0",
         "bodies/0/0",
         "bodies/1/1",
         "bodies/2/1",

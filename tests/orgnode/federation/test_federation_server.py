@@ -7,8 +7,7 @@ import datetime
 import ssl
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from fed_support import HOST, World, publish, raw_connection
+from fed_support import HOST, World, make_server, publish, raw_connection, serving
 
 from mesh.testing.orglog import OrgLog
 from mesh.wire import ERASED, Announcement, encode_announcement
@@ -36,37 +35,8 @@ from orgnode.store.sqlite import SqliteStore
 from orgnode.tls import server_context
 from proofs.tiles import decode_bundle
 
-OnAnnounce = Callable[[str, Announcement], Awaitable[int]]
-
 # Long enough for a busy machine, short enough for a test.
 BRIEF = 0.25
-
-
-async def nobody(member: str, announcement: Announcement) -> int:
-    raise AssertionError("this announcement should not have come through")
-
-
-@asynccontextmanager
-async def serving(
-    world: World,
-    store: SqliteStore,
-    on_announce: OnAnnounce = nobody,
-    limits: ServerLimits | None = None,
-) -> AsyncIterator[FederationServer]:
-    """Member 0's server."""
-    server = FederationServer(
-        mesh=world.mesh,
-        name=world.name(0),
-        store=store,
-        context=world.server_context(0),
-        on_announce=on_announce,
-        limits=limits,
-    )
-    await server.start(HOST, 0)
-    try:
-        yield server
-    finally:
-        await server.stop(drain=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -112,14 +82,14 @@ async def test_the_whole_log_can_be_read(world: World, full: SqliteStore, log300
             "mesh": world.mesh.mesh_id,
             "version": 0,
         }
-        assert await client.checkpoint() == log300.checkpoint()
+        assert await client.checkpoint(world.name(0)) == log300.checkpoint()
         for index, width in [(0, 256), (0, 1), (0, 255), (1, 1), (1, 43), (1, 44)]:
-            assert await client.tile(0, index, width) == log300.tile(0, index, width)
-            bundle = await client.bundle(index, width)
+            assert await client.tile(world.name(0), 0, index, width) == log300.tile(0, index, width)
+            bundle = await client.bundle(world.name(0), index, width)
             assert bundle == decode_bundle(log300.bundle(index, width), width)
-        assert await client.tile(1, 0, 1) == log300.tile(1, 0, 1)
+        assert await client.tile(world.name(0), 1, 0, 1) == log300.tile(1, 0, 1)
         for start, end in [(0, 256), (299, 300), (250, 260)]:
-            assert await client.bodies(start, end) == log300.bodies(start, end)
+            assert await client.bodies(world.name(0), start, end) == log300.bodies(start, end)
 
 
 async def test_an_erased_body_is_not_served_any_more(
@@ -127,7 +97,7 @@ async def test_an_erased_body_is_not_served_any_more(
 ) -> None:
     async with serving(world, full) as server, world.client(1, 0, server.port) as client:
         await full.erase_body(log300.name, 7)
-        before, erased, after = await client.bodies(6, 9)
+        before, erased, after = await client.bodies(world.name(0), 6, 9)
         assert erased == ERASED
         assert [before, after] == [log300.answers[6], log300.answers[8]]
 
@@ -161,7 +131,7 @@ async def test_what_the_log_does_not_reach_is_not_found(
 async def test_before_the_first_checkpoint_there_is_none(world: World, store: SqliteStore) -> None:
     async with serving(world, store) as server, world.client(1, 0, server.port) as client:
         with pytest.raises(PeerAnswerError) as caught:
-            await client.checkpoint()
+            await client.checkpoint(world.name(0))
         assert (caught.value.status, caught.value.told) == (404, "NotServedError")
 
 
@@ -183,13 +153,37 @@ async def test_only_what_never_changes_may_be_kept(world: World, full: SqliteSto
             assert "content-encoding" not in headers
 
 
-async def test_nobody_elses_log_is_served(world: World, full: SqliteStore) -> None:
-    """Not this node's own log under another name, nor what it holds of another member's."""
+async def test_what_is_not_held_is_not_found(world: World, full: SqliteStore) -> None:
+    """Not this node's own log under another name, and nothing under a name that is no member's."""
     async with serving(world, full) as server:
-        for rest in ("checkpoint", "bodies/0/1", "tile/0/000", "tile/entries/000"):
-            request = get(log_path(world.name(2)) + rest)
-            status, _, body = await ask(server, world.client_context(1, 0), request)
-            assert (status, b"UnknownLogError" in body) == (404, True)
+        for name, code in (
+            (world.name(2), "NotServedError"),
+            ("nobody.example", "UnknownLogError"),
+        ):
+            for rest in ("checkpoint", "certificate", "seen", "bodies/0/1", "tile/0/000"):
+                request = get(log_path(name) + rest)
+                status, _, body = await ask(server, world.client_context(1, 0), request)
+                assert (status, code.encode() in body) == (404, True)
+
+
+async def test_a_mirrored_log_is_served_as_its_owner_serves_it(
+    world: World, store: SqliteStore
+) -> None:
+    mirrored = world.log(2, 300)
+    await publish(store, mirrored)
+    await store.certify(
+        mirrored.name, mirrored.certificate(260), 260, mirrored.frontier(260).root()
+    )
+    async with serving(world, store) as server, world.client(1, 0, server.port) as client:
+        log = mirrored.name
+        assert await client.checkpoint(log) == mirrored.checkpoint()
+        assert await client.certificate(log) == mirrored.certificate(260)
+        assert await client.seen(log) == mirrored.checkpoint()
+        assert await client.tile(log, 0, 1, 44) == mirrored.tile(0, 1, 44)
+        assert await client.tile(log, 1, 0, 1) == mirrored.tile(1, 0, 1)
+        bundle = await client.bundle(log, 1, 44)
+        assert bundle == decode_bundle(mirrored.bundle(1, 44), 44)
+        assert await client.bodies(log, 250, 300) == mirrored.bodies(250, 300)
 
 
 @pytest.mark.parametrize(
@@ -252,16 +246,16 @@ async def test_an_announcement_reaches_the_node_with_its_senders_name(
 ) -> None:
     seen = []
 
-    async def on_announce(member: str, announcement: Announcement) -> int:
+    async def on_announce(member: str, announcement: Announcement) -> tuple[int, int]:
         seen.append((member, announcement))
-        return 17
+        return 17, 5
 
     log = world.log(1, 3)
     async with (
         serving(world, store, on_announce) as server,
         world.client(1, 0, server.port) as client,
     ):
-        assert await client.announce(log.announcement(1)) == 17
+        assert await client.announce(log.announcement(1)) == (17, 5)
     assert seen == [(world.name(1), log.announcement(1))]
 
 
@@ -293,7 +287,7 @@ async def test_a_broken_announcement_is_refused(world: World, store: SqliteStore
 async def test_why_an_announcement_is_not_taken(
     world: World, store: SqliteStore, error: Exception, status: int, told: str
 ) -> None:
-    async def on_announce(member: str, announcement: Announcement) -> int:
+    async def on_announce(member: str, announcement: Announcement) -> tuple[int, int]:
         raise error
 
     data = encode_announcement(world.log(1, 1).announcement(0))
@@ -372,20 +366,11 @@ async def test_a_key_outside_the_mesh_is_cut_even_if_tls_lets_it_in(
     """The pin decides, not the list of trust anchors."""
     from orgnode.tls import client_context, server_context
 
-    server = FederationServer(
-        mesh=world.mesh,
-        name=world.name(0),
-        store=store,
-        context=server_context(world.keystores[world.name(0)], [world.stranger.certificate]),
-        on_announce=nobody,
-    )
-    await server.start(HOST, 0)
-    try:
+    loose = server_context(world.keystores[world.name(0)], [world.stranger.certificate])
+    async with serving(world, store, context=loose) as server:
         context = client_context(world.stranger, world.card(0).certificate)
         with pytest.raises((ssl.SSLError, ConnectionError, asyncio.IncompleteReadError)):
             await ask(server, context, get("/federation/v1/ping"))
-    finally:
-        await server.stop()
 
 
 async def test_no_older_tls(world: World, store: SqliteStore) -> None:
@@ -482,7 +467,7 @@ async def test_who_never_reads_is_cut_off(world: World, full: SqliteStore, log30
     path = log_path(log300.name) + "bodies/0/256"
     async with serving(world, full, limits=limits) as server:
         async with world.client(1, 0, server.port) as client:
-            one = len(await client._get(path, 10_000_000, 5))
+            one = len(await client.line.ask("GET", path, cap=10_000_000, deadline=5))
         async with raw_connection(server.port, world.client_context(1, 0)) as (reader, writer):
             writer.transport.pause_reading()
             writer.write(get(path) * 30)
@@ -496,6 +481,28 @@ async def test_who_never_reads_is_cut_off(world: World, full: SqliteStore, log30
                 except (ConnectionError, ssl.SSLError):
                     pass
             assert got < 30 * one
+
+
+async def test_who_never_reads_waits_for_itself_alone(
+    world: World, full: SqliteStore, log300: OrgLog
+) -> None:
+    """An answer counts as under way until the peer has taken it, on whichever connection."""
+    greedy = get(log_path(log300.name) + "bodies/0/256") * 30
+    tile = get(log_path(log300.name) + "tile/0/000")
+    me, other = world.client_context(1, 0), world.client_context(2, 0)
+    async with serving(world, full, limits=ServerLimits(reads=1)) as server:
+        async with raw_connection(server.port, me) as (_, writer):
+            writer.transport.pause_reading()
+            writer.write(greedy)
+            async with asyncio.timeout(10):
+                while True:  # until the buffers between the two are full
+                    try:
+                        async with asyncio.timeout(0.5):
+                            await ask(server, me, tile)
+                    except TimeoutError:
+                        break
+            assert (await ask(server, other, tile))[0] == 200
+        assert (await ask(server, me, tile))[0] == 200
 
 
 async def test_an_idle_connection_is_closed(world: World, store: SqliteStore) -> None:
@@ -548,9 +555,9 @@ async def test_a_member_has_only_so_many_requests_at_a_time(
 ) -> None:
     release = asyncio.Event()
 
-    async def on_announce(member: str, announcement: Announcement) -> int:
+    async def on_announce(member: str, announcement: Announcement) -> tuple[int, int]:
         await release.wait()
-        return 1
+        return 1, 0
 
     announcement = world.log(1, 1).announcement(0)
     async with (
@@ -570,7 +577,7 @@ async def test_a_member_has_only_so_many_requests_at_a_time(
         assert refused == 429
         assert await other.ping()
         release.set()
-        assert await asyncio.gather(*held) == [1, 1]
+        assert await asyncio.gather(*held) == [(1, 0), (1, 0)]
         assert await client.ping()
 
 
@@ -633,22 +640,13 @@ async def test_the_nodes_own_key_on_the_other_end_is_nobody(
 ) -> None:
     keys = world.keystores[world.name(0)]
     certificates = [card.certificate for card in world.mesh.members]  # as a node trusts them
-    server = FederationServer(
-        mesh=world.mesh,
-        name=world.name(0),
-        store=store,
-        context=server_context(keys, certificates),
-        on_announce=nobody,
-    )
-    await server.start(HOST, 0)
-    try:
+    context = server_context(keys, certificates)
+    async with serving(world, store, context=context) as server:
         async with world.client(1, 0, server.port) as peer:
             assert await peer.ping()
         async with world.client(0, 0, server.port) as loop_or_thief:
             with pytest.raises(PeerUnreachableError):
                 await loop_or_thief.ping()
-    finally:
-        await server.stop(drain=0.5)
 
 
 # --- starting and stopping
@@ -656,13 +654,7 @@ async def test_the_nodes_own_key_on_the_other_end_is_nobody(
 
 async def test_a_taken_port_is_named(world: World, store: SqliteStore) -> None:
     async with serving(world, store) as server:
-        second = FederationServer(
-            mesh=world.mesh,
-            name=world.name(0),
-            store=store,
-            context=world.server_context(0),
-            on_announce=nobody,
-        )
+        second = make_server(world, store)
         with pytest.raises(PortInUseError, match=str(server.port)) as caught:
             await second.start(HOST, server.port)
         assert "federation_port" in caught.value.hint
@@ -670,13 +662,7 @@ async def test_a_taken_port_is_named(world: World, store: SqliteStore) -> None:
 
 
 async def test_a_host_that_is_not_ours_is_named(world: World, store: SqliteStore) -> None:
-    server = FederationServer(
-        mesh=world.mesh,
-        name=world.name(0),
-        store=store,
-        context=world.server_context(0),
-        on_announce=nobody,
-    )
+    server = make_server(world, store)
     with pytest.raises(ListenError, match=r"203\.0\.113\.1"):
         await server.start("203.0.113.1", 0)
     await server.stop()
@@ -685,10 +671,10 @@ async def test_a_host_that_is_not_ours_is_named(world: World, store: SqliteStore
 async def test_stopping_lets_what_runs_finish(world: World, store: SqliteStore) -> None:
     begun, release = asyncio.Event(), asyncio.Event()
 
-    async def on_announce(member: str, announcement: Announcement) -> int:
+    async def on_announce(member: str, announcement: Announcement) -> tuple[int, int]:
         begun.set()
         await release.wait()
-        return 5
+        return 5, 0
 
     async with (
         serving(world, store, on_announce) as server,
@@ -700,16 +686,16 @@ async def test_stopping_lets_what_runs_finish(world: World, store: SqliteStore) 
         await asyncio.sleep(0.05)
         assert not stopping.done()
         release.set()
-        assert await running == 5
+        assert await running == (5, 0)
         await stopping
         with pytest.raises(PeerUnreachableError):
             await client.ping()
 
 
 async def test_stopping_does_not_wait_for_ever(world: World, store: SqliteStore) -> None:
-    async def on_announce(member: str, announcement: Announcement) -> int:
+    async def on_announce(member: str, announcement: Announcement) -> tuple[int, int]:
         await asyncio.Event().wait()
-        return 0
+        return 0, 0
 
     async with (
         serving(world, store, on_announce) as server,

@@ -1,0 +1,197 @@
+"""One member's log as this node holds it: its entries, and how far they are certified.
+
+Entries are proven to be the log's, assessed, and stored with all that follows from them. A
+certificate takes effect once what it covers is held, whichever comes first. Like its base, nothing
+here waits for a peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mesh.assessment import Assessed, Outcome
+from mesh.certificate import Certificate, open_certificate
+from mesh.entry import Kind, claims_kind
+from mesh.follower import LogFollower
+from mesh.following import CheckedSegment, Segment
+from mesh.genesis import Mesh
+from mesh.member import MemberCard
+from mesh.wire import BodyAnswer
+from orgnode.federation.followed import FollowedLog, LogEvents, claimed_size
+from orgnode.federation.mirrorquota import MirrorQuota
+from orgnode.federation.ports import Today, Workers
+from orgnode.store import LogRow, SecondRootError, Store, StoreConflictError
+from proofs.errors import ProofsError
+
+# So few entries are checked faster on the event loop (about 0.2 ms each) than a thread away;
+# a promotion takes up to 35 ms.
+_INLINE = 8
+
+
+class HeldLog(FollowedLog):
+    """What is held of one member's log. `quota` is None for a log that is taken without limit."""
+
+    def __init__(
+        self,
+        *,
+        member: MemberCard,
+        mesh: Mesh,
+        store: Store,
+        workers: Workers,
+        today: Today,
+        events: LogEvents,
+        quota: MirrorQuota | None = None,
+    ) -> None:
+        super().__init__(member=member, mesh=mesh, store=store, events=events)
+        self._workers = workers
+        self._today = today
+        self._quota = quota
+        self._pending: Certificate | None = None
+        self._certified = store.certified_size(self.name)
+
+    @property
+    def certified(self) -> int:
+        """How many of them are certified, durable."""
+        return self._certified
+
+    # --- certificates
+
+    async def certify(self, note: bytes) -> None:
+        """Take a certificate from anybody, now if what it covers is held, else once it is.
+
+        :raises CertificateError: it is none, or of no quorum.
+        :raises SuspendedPeerError: it contradicts what is held: the log signed two histories.
+        :raises StoreError: see there.
+        """
+        known = self._pending
+        if known is None or note != known.note:
+            if claimed_size(note) <= self._certified:
+                return  # old news, whether true or not
+            known = open_certificate(self._mesh, self.name, note)
+        if known.size > self._held:
+            await self.offer(note)
+            self._pending = known
+        else:
+            await self._apply(known)
+
+    async def _apply(self, certificate: Certificate) -> None:
+        if certificate.size > self._certified:
+            try:
+                await self._store.certify(
+                    self.name, certificate.note, certificate.size, certificate.root
+                )
+            except StoreConflictError:
+                # The held tree has another root there: this finds the evidence, if it is one.
+                await self.offer(certificate.note)
+                raise
+            if certificate.size > self._certified:  # two may be on their way to the disk
+                self._certified = certificate.size
+                self._events.certified(self.name, certificate.size)
+        if self._pending is not None and self._pending.size <= self._certified:
+            self._pending = None
+
+    # --- entries
+
+    def next_segment(self) -> Segment | None:
+        """What to fetch next; None when the newest known checkpoint is reached.
+
+        :raises MirrorQuotaError: the log has grown by more than is mirrored in a day.
+        :raises SuspendedPeerError: the log was convicted.
+        """
+        self.refuse_suspended()
+        segment = self._current().next_segment()
+        if segment is not None:
+            self._admit(segment)
+        return segment
+
+    async def check(
+        self,
+        segment: Segment,
+        entries: Sequence[bytes],
+        bodies: Sequence[BodyAnswer],
+        tail: Sequence[bytes],
+    ) -> CheckedSegment:
+        """Prove that entries are the log's, and assess each. Raises SegmentMismatchError."""
+        follower, today = self._follower, self._today()
+        if len(entries) <= _INLINE and not any(
+            claims_kind(entry, Kind.PROMOTION) for entry in entries
+        ):
+            return follower.check(segment, entries, bodies, tail, today)
+        return await self._workers.run(follower.check, segment, entries, bodies, tail, today)
+
+    async def settle(self, checked: CheckedSegment) -> None:
+        """Verify a checked segment's proofs, decide it, and make it durable.
+
+        :raises MirrorQuotaError: the log has grown by more than is mirrored in a day.
+        :raises SuspendedPeerError: the store knows another root; the evidence is stored.
+        :raises StoreError: see there; nothing was taken.
+        """
+        segment = checked.segment
+        assert segment is not None
+        self._admit(segment)
+        verdicts = await self._workers.verify(checked.claims)
+        follower = self._follower
+        try:
+            if len(checked.assessed) <= _INLINE:
+                assessed, rows = _conclude(follower, checked, verdicts)
+            else:
+                assessed, rows = await self._workers.run(_conclude, follower, checked, verdicts)
+            await self._store.commit_segment(self.name, segment.start, rows, follower.state)
+        except SecondRootError as error:
+            await self._second_root(error)
+        except BaseException:
+            self._follower = self._restart()
+            raise
+        self._held = segment.end
+        if self._quota is not None:
+            self._quota.took(segment.start, segment.end, self._vouched())
+        self._tell(assessed)
+        if self._pending is not None and self._pending.size <= self._held:
+            await self._apply(self._pending)
+
+    def ahead(self, checked: CheckedSegment) -> Segment | None:
+        """The segment that follows a checked one, if it belongs to the same target."""
+        done = checked.segment
+        assert done is not None
+        assert checked.frontier is not None
+        if done.end == done.size:
+            return None
+        state = replace(self._follower.state, size=done.end, frontier=checked.frontier)
+        return self._from_state(state).next_segment()
+
+    async def reassess(self, items: Sequence[tuple[int, bytes, BodyAnswer]]) -> int:
+        """Look again at stored entries whose bodies came; returns how many are decided now."""
+        follower = self._current()
+        checked = await self._workers.run(follower.reassess, items, self._today())
+        verdicts = await self._workers.verify(checked.claims)
+        assessed, rows = _conclude(follower, checked, verdicts)
+        changed = await self._store.resolve_deferred(self.name, rows)
+        if changed:
+            self._tell(assessed)
+        return changed
+
+    # --- small things
+
+    def _vouched(self) -> int:
+        """Up to where a quorum of the members is known to hold the log."""
+        return max(self._certified, 0 if self._pending is None else self._pending.size)
+
+    def _admit(self, segment: Segment) -> None:
+        if self._quota is not None:
+            self._quota.check(segment.start, segment.end, self._vouched(), self._today())
+
+    def _tell(self, assessed: Sequence[Assessed]) -> None:
+        for one in assessed:
+            if one.evidence is not None and one.outcome is Outcome.ACCEPTED:
+                self._events.accused(one.evidence)
+        self._events.assessed(self.name, assessed)
+
+
+def _conclude(
+    follower: LogFollower, checked: CheckedSegment, verdicts: Sequence[ProofsError | None]
+) -> tuple[Sequence[Assessed], list[LogRow]]:
+    # Asks the store about every entry, so with many of them it is called in a thread. It is handed
+    # the follower: should the call be cancelled, the one that takes over must not be moved by it.
+    assessed = follower.conclude(checked, verdicts)
+    return assessed, [LogRow.of(entry) for entry in assessed]

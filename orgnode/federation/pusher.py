@@ -1,0 +1,281 @@
+"""Publishing the own log: handing it to every peer, asking for cosignatures, telling certificates.
+
+One round is open at a time (`orgnode.federation.certifying`). Each peer has a *line* of its own: a
+task that does for it, one exchange at a time, what is due next:
+
+1. announce: entries with bodies, the checkpoint of the round, and the newest certificate;
+2. ask for a cosignature, once the peer holds what the round covers;
+3. announce what came since, when the peer has done its part, or can't, and the round is still open;
+4. ask for receipts of retractions.
+
+So under load every exchange carries as many entries as have gathered, and a certificate rides on
+the next push. A line that fails waits longer and longer, and holds up no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from random import Random
+
+import structlog
+
+from mesh.certificate import CertificateError
+from mesh.errors import MeshError
+from mesh.witness import AddCheckpoint
+from orgnode.errors import OrgnodeError
+from orgnode.federation.announcing import Announcements
+from orgnode.federation.backoff import Backoff, pause
+from orgnode.federation.certifying import Certifying
+from orgnode.federation.client import PeerClient
+from orgnode.federation.contacts import Contacts
+from orgnode.federation.errors import PeerAnswerError, PeerError, StaleOldSizeAnswer
+from orgnode.federation.fetch import end
+from orgnode.federation.limits import Rhythm
+from orgnode.federation.ports import Workers
+from orgnode.federation.pushline import PushLine
+from orgnode.federation.receipts import Receipts
+from orgnode.federation.rounds import Round
+from orgnode.store import Store, StoreError
+from proofs.errors import ProofsError
+from proofs.merkle import consistency_proof
+
+log = structlog.get_logger(__name__)
+
+# The status of a witness that will cosign later: it pulls still, or asks about its own past.
+_NOT_NOW = 503
+# A peer that has not given a receipt yet is asked again after so many seconds, doubling to the cap.
+_RECEIPT_PAUSE = 2.0
+
+Doubted = Callable[[str], None]
+
+
+class _NoFurtherError(PeerAnswerError):
+    """A peer answered an announcement, but has no more than before: it pulls, or is busy."""
+
+
+class Pusher:
+    """Publishes the own log; `notify` tells it that the log has grown.
+
+    `certifying` is what holds the open round; `make_certifying` gets a callback for its changes.
+    `doubted` is called with a peer's name when its witness says that it cosigned a larger
+    checkpoint of the own log than there is.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        store: Store,
+        clients: Mapping[str, PeerClient],
+        workers: Workers,
+        make_certifying: Callable[[Callable[[], None]], Certifying],
+        receipts: Receipts,
+        contacts: Contacts,
+        doubted: Doubted,
+        rhythm: Rhythm,
+        jitter: Random,
+    ) -> None:
+        self._name = name
+        self._store = store
+        self._receipts = receipts
+        self._contacts = contacts
+        self._doubted = doubted
+        self._rhythm = rhythm
+        self._announcements = Announcements(store, name, workers)
+        self._halted = False
+        self.certifying = make_certifying(self._wake)
+
+        def backoff() -> Backoff:
+            return Backoff(rhythm.backoff, rhythm.backoff_cap, jitter)
+
+        self.lines = {
+            peer: PushLine(client, backoff(), backoff()) for peer, client in clients.items()
+        }
+
+    def start(self) -> None:
+        """Begin, with the newest stored checkpoint; peers are told at once if the log has any."""
+        certified = self._store.certified_size(self._name)
+        for line in self.lines.values():
+            line.witnessed = certified  # a guess; its witness tells the true one
+            line.task = asyncio.create_task(self._serve(line), name=f"push:{line.peer}")
+        self.certifying.start()
+
+    async def stop(self) -> None:
+        """End all lines. What a peer has not been told yet it will pull."""
+        await self.certifying.stop()
+        await end(*(line.task for line in self.lines.values()))
+        await self._announcements.stop()
+        for line in self.lines.values():
+            line.task = None
+
+    def halt(self) -> None:
+        """Publish nothing any more: the own log was found to have two histories."""
+        self._halted = True
+
+    def notify(self, size: int) -> None:
+        """The own log has grown to `size`, durable and signed."""
+        self.certifying.grown()
+        self._wake()
+
+    def learned(self, peer: str, held: int, certified: int) -> None:
+        """The peer said in a vector how far it holds the own log."""
+        line, tip, known = self.lines[peer], self.certifying.tip, self.certifying.certificate
+        # An answer to a push may be newer than a vector, so this only ever raises.
+        if tip is not None and held > (line.held or 0):
+            line.held = min(held, tip[1])
+            line.alive.set()
+        if known is not None and certified > line.certified:
+            line.certified = min(certified, known.size)
+        line.wake.set()
+
+    def alive(self, peer: str) -> None:
+        """`peer` was just heard of: do not wait much longer before trying it again."""
+        line = self.lines[peer]
+        if line.backoff.failures:
+            line.alive.set()
+        if line.cosigning.failures:
+            line.cosigning.worked()
+            line.cosign_at = min(line.cosign_at, self._now() + self._rhythm.backoff)
+            line.wake.set()
+
+    def _wake(self) -> None:
+        for line in self.lines.values():
+            line.wake.set()
+
+    async def _serve(self, line: PushLine) -> None:
+        while True:
+            line.alive.clear()
+            try:
+                rest = await self._step(line)
+            except (OrgnodeError, MeshError, ProofsError) as error:
+                self._failed(line, error)
+                if not isinstance(error, PeerAnswerError):
+                    line.held = None  # after an outage the peer may stand elsewhere
+            except Exception as error:
+                log.exception("push.crashed", peer=line.peer)
+                self._failed(line, error)
+            else:
+                if rest is None or rest > 0:
+                    await pause(rest, line.wake)
+                continue
+            # Signs of life cut the pause short, but not below this: they must not become a way to
+            # make this node send without end.
+            wait = line.backoff.failed()
+            first = min(wait, self._rhythm.backoff)
+            await asyncio.sleep(first)
+            await pause(wait - first, line.alive)
+
+    async def _step(self, line: PushLine) -> float | None:
+        """Do what is due next for a peer; returns for how long to rest, None for until woken."""
+        tip, open_, now = self.certifying.tip, self.certifying.round, self._now()
+        if tip is None or self._halted:
+            return None
+        note, size = tip
+        asked = open_ is not None and line.round < open_.number  # its part is still to be done
+        round_ = open_ if asked and now >= line.cosign_at else None
+        if round_ is not None:
+            note, size = round_.note, round_.size
+        known = self.certifying.certificate
+        news = known is not None and line.certified < known.size
+        if news or line.held is None or line.held < size:
+            if open_ is not None and round_ is None and not news and now < line.ready:
+                return line.ready - now  # in a moment the others are done: all goes together
+            await self._announce(line, note, size)
+            return 0.0
+        if round_ is not None:
+            await self._ask_cosignature(line, round_)
+            return 0.0
+        rests = [await self._ask_receipts(line, size)]
+        if asked:
+            rests.append(line.cosign_at - now)
+        return min((rest for rest in rests if rest is not None), default=None)
+
+    async def _announce(self, line: PushLine, note: bytes, size: int) -> None:
+        """Announce once. Raises _NoFurtherError when the peer has no more by it than before."""
+        known = self.certifying.certificate
+        certified = 0 if known is None else known.size
+        news = b"" if known is None or line.certified >= certified else known.note
+        data = await self._announcements.make(note, line.held, size, news, certified if news else 0)
+        held, told = await line.client.announce(data)
+        # Whatever a peer claims to hold, nothing beyond the own log is meant.
+        tip = self.certifying.tip
+        further = line.answered(min(held, tip[1] if tip else 0), min(told, certified))
+        if not further and not (min(held, size) == size and told >= certified):
+            raise _NoFurtherError(f"{line.peer} holds {held} of {size} entries, and took no more")
+        self._worked(line)
+
+    async def _ask_cosignature(self, line: PushLine, round_: Round) -> None:
+        """Ask once. A witness that refuses is left alone for a while, but not the peer."""
+        try:
+            await self._cosignature(line, round_)
+        except (PeerAnswerError, CertificateError) as error:
+            if not line.cosigning.failures:
+                log.info("push.not_cosigned", peer=line.peer, error=type(error).__name__)
+            line.cosign_at = self._now() + line.cosigning.failed()
+            line.held = None  # perhaps it lacks what it had: ask where it stands
+            if not isinstance(error, PeerAnswerError) or error.status != _NOT_NOW:
+                self._contacts.failed(line.peer, "cosign", error)
+        else:
+            line.cosigning.worked()
+            line.round = round_.number
+            line.ready = self._now() + self._rhythm.push_pause
+            self._contacts.went_on(line.peer, "cosign")
+
+    async def _cosignature(self, line: PushLine, round_: Round) -> None:
+        try:
+            answer = await line.client.add_checkpoint(self._request(line, round_))
+        except StaleOldSizeAnswer as error:
+            line.witnessed = error.size
+            if error.size > round_.size:
+                self._doubted(line.peer)
+                raise
+            answer = await line.client.add_checkpoint(self._request(line, round_))
+        self.certifying.collected(line.peer, round_, answer)
+        line.witnessed = round_.size
+
+    def _request(self, line: PushLine, round_: Round) -> bytes:
+        old = min(line.witnessed, round_.size)
+        proof: list[bytes] = []
+        if old:
+            proof = consistency_proof(
+                old, round_.size, lambda nodes: self._store.nodes(self._name, nodes)
+            )
+        return AddCheckpoint(old, tuple(proof), round_.note).encode()
+
+    async def _ask_receipts(self, line: PushLine, size: int) -> float | None:
+        """Ask for receipts that are due; returns when to ask again, None if none are missing."""
+        if line.receipted == size:
+            return None
+        early = line.receipts_at - self._now()
+        if early > 0:
+            return early
+        try:
+            complete = await self._receipts.collect(line.client)
+        except (PeerError, MeshError, ProofsError) as error:
+            log.info("push.no_receipt", peer=line.peer, error=type(error).__name__)
+            complete = False
+        if complete:
+            line.receipted, line.receipt_tries = size, 0
+            return None
+        wait = min(self._rhythm.backoff_cap, _RECEIPT_PAUSE * 2.0 ** min(line.receipt_tries, 30))
+        line.receipts_at = self._now() + wait
+        line.receipt_tries += 1
+        return wait
+
+    def _worked(self, line: PushLine) -> None:
+        if not line.backoff.failures:
+            self._contacts.went_on(line.peer, "push")
+            return
+        log.info("push.recovered", peer=line.peer)
+        line.backoff.worked()
+        self._contacts.worked(line.peer, "push")
+
+    def _failed(self, line: PushLine, error: Exception) -> None:
+        if not line.backoff.failures:
+            log.info("push.failed", peer=line.peer, error=type(error).__name__)
+        if not isinstance(error, StoreError | _NoFurtherError):
+            self._contacts.failed(line.peer, "push", error)
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,136 @@
+"""Rounds of cosignatures over the own log's checkpoints, without I/O.
+
+One round is open at a time, over one checkpoint, so that all members cosign the same one: were
+each asked for the newest at its own pace, no checkpoint of a busy log would ever gather a quorum.
+
+    rounds.grown(note, size, now)              # the log has a newer checkpoint
+    rounds.current                             # what to ask members to cosign, None if nothing
+    rounds.collect(number, member, line, now)  # a member's line; the certificate at the q-th
+    rounds.deadline() / rounds.expire(now)     # a round that others have outgrown is given up
+
+The next round opens when the open one is certified, or when the open one is older than the timeout
+*and* the log has grown since: a checkpoint that nothing follows is asked for until it is certified.
+The timeout doubles with every round that is given up, so that members who are slow, but enough, get
+there in the end; a certificate resets it. Times are seconds of any clock that never goes back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mesh.certificate import Certificate, certify, check_cosignature
+from mesh.genesis import Mesh
+from proofs.checkpoint import parse_checkpoint_text
+from proofs.note import parse_note
+
+
+@dataclass(frozen=True)
+class Round:
+    """One checkpoint that members are asked to cosign."""
+
+    number: int
+    """Rises from 1; never used twice in one run."""
+    note: bytes = field(repr=False)
+    """The checkpoint with the log's own signature alone."""
+    size: int
+    root: bytes = field(repr=False)
+    opened: float
+
+
+class Rounds:
+    """The rounds of one log.
+
+    `certified` is the size that is certified already; nothing up to it is asked for again.
+    `timeout` and `cap`: how old a round gets at first, and at most, before a newer one replaces it.
+    """
+
+    def __init__(
+        self, mesh: Mesh, log: str, *, timeout: float, cap: float, certified: int = 0
+    ) -> None:
+        self._mesh = mesh
+        self._log = log
+        self._first = timeout
+        self._cap = cap
+        self._timeout = timeout
+        self._certified = certified
+        self._number = 0
+        self._newest: tuple[bytes, int] | None = None
+        self._current: Round | None = None
+        self._lines: dict[str, bytes] = {}
+
+    @property
+    def current(self) -> Round | None:
+        """The open round."""
+        return self._current
+
+    @property
+    def certified(self) -> int:
+        """Size of the largest certified checkpoint."""
+        return self._certified
+
+    @property
+    def cosigned(self) -> tuple[str, ...]:
+        """Who has cosigned in the open round, by name."""
+        return tuple(sorted(self._lines))
+
+    def grown(self, note: bytes, size: int, now: float) -> bool:
+        """Take the log's newest checkpoint (`size` entries); returns whether a round was opened.
+
+        An older one than known is ignored.
+        """
+        if self._newest is not None and size <= self._newest[1]:
+            return False
+        self._newest = note, size
+        return self._current is None and self._open(now)
+
+    def collect(self, number: int, member: str, line: bytes, now: float) -> Certificate | None:
+        """Take a member's cosignature line; returns the certificate if it completes the quorum.
+
+        The round is closed then, and the next one opened if the log has grown. A line for another
+        round than the open one is ignored.
+
+        :raises CertificateSignatureError: it is not a cosignature of that member over the round's
+            checkpoint; the round is as it was before.
+        """
+        current = self._current
+        if current is None or current.number != number:
+            return None
+        check_cosignature(self._mesh, member, current.note, line)
+        self._lines[member] = line
+        certificate = certify(self._mesh, self._log, current.note, self._lines)
+        if certificate is None:
+            return None
+        self._certified = current.size
+        self._timeout = self._first
+        self._current = None
+        self._lines = {}
+        self._open(now)
+        return certificate
+
+    def deadline(self) -> float | None:
+        """When the open round is to be given up for a newer one; None while there is no newer."""
+        if self._current is None or not self._outgrown(self._current.size):
+            return None
+        return self._current.opened + self._timeout
+
+    def expire(self, now: float) -> bool:
+        """Give the open round up if it is due; returns whether a newer one was opened."""
+        due = self.deadline()
+        if due is None or now < due:
+            return False
+        self._timeout = min(self._cap, 2 * self._timeout)
+        self._current = None
+        self._lines = {}
+        return self._open(now)
+
+    def _outgrown(self, size: int) -> bool:
+        return self._newest is not None and self._newest[1] > size
+
+    def _open(self, now: float) -> bool:
+        if self._newest is None or not self._outgrown(self._certified):
+            return False
+        note, size = self._newest
+        checkpoint = parse_checkpoint_text(parse_note(note).text)
+        self._number += 1
+        self._current = Round(self._number, note, size, checkpoint.root, now)
+        return True
