@@ -8,8 +8,14 @@ GATEWAYS := .venv-gateways
 GATEWAYS_STAMP := $(GATEWAYS)/.installed
 INCIDENTS ?=
 ORGS ?= 5
+# How many simulated runs, from which seed, on how many cores.
+SEEDS ?= 300
+START ?= 0
+JOBS ?= 2
+# How long the real nodes are killed one after the other, in seconds.
+SECONDS ?= 300
 
-.PHONY: help demo test lint bench setup gateways lock clean
+.PHONY: help demo test sim soak lint bench setup gateways lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -40,6 +46,12 @@ $(GATEWAYS_STAMP): tests/gateways/litellm.lock tests/gateways/frameworks.lock
 
 test: $(STAMP) $(GATEWAYS_STAMP) ## The whole test suite, with a coverage floor
 	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-fail-under=95 $(ARGS)
+
+sim: $(STAMP) ## Simulated runs with faults and liars (SEEDS=10000, START=0, JOBS=2)
+	$(BIN)/python -m orgnode.testing.simcommand --seeds $(SEEDS) --start $(START) --jobs $(JOBS) $(ARGS)
+
+soak: $(STAMP) ## kill -9 of a random real node every 3 s under load (SECONDS=300)
+	$(BIN)/python -m orgnode.testing.soak --seconds $(SECONDS) $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy strict, import contracts
 	$(BIN)/ruff check .

@@ -17,11 +17,16 @@ RUBRIC = ("capability_gain", "breadth", "ease_of_weaponization", "discoverabilit
 def found(root: Path, orgs: int, workers: int = 1) -> TestNetwork:
     """A mesh whose nodes are set up and do not run yet."""
     network = TestNetwork.create(root / "mesh", orgs)
+    adjust(network, workers)
+    return network
+
+
+def adjust(network: TestNetwork, workers: int = 1) -> None:
+    """Set the nodes up for measuring: this many processes for proofs, few log lines."""
     for org in network.orgs:
         config = load_config(org.datadir)
         changed = config.model_copy(update={"prove_workers": workers, "log_level": "warning"})
         write_config(org.datadir, changed)
-    return network
 
 
 @asynccontextmanager

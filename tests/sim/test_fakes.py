@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from mesh.assessment import Outcome
+from mesh.days import Day
 from mesh.entry import open_entry
 from mesh.evidence import EvidenceKind
 from mesh.follower import LogFollower
@@ -15,7 +16,6 @@ from mesh.following import (
     FollowerState,
     ForkError,
     SegmentMismatchError,
-    ShrunkLogError,
     SuspendedLogError,
 )
 from mesh.genesis import open_genesis
@@ -23,6 +23,7 @@ from mesh.keygen import from_transcript
 from mesh.member import open_card
 from mesh.promotion import parse_promotion, verify_promotion
 from mesh.testing import (
+    TODAY,
     AnswerLostError,
     Faults,
     FaultySource,
@@ -30,6 +31,7 @@ from mesh.testing import (
     OrgLog,
     ProofChecker,
     Replica,
+    Rows,
     SignalPool,
     falsify,
     follow,
@@ -42,9 +44,9 @@ from mesh.testing import (
     open_evaluations,
 )
 from mesh.testing.simulation import Simulation
-from mesh.wire import Present
+from mesh.wire import ERASED, Present
 from proofs.checkpoint import open_checkpoint
-from proofs.merkle import NodeAddress, leaf_hash
+from proofs.merkle import NodeAddress, leaf_hash, range_nodes
 from proofs.tiles import decode_bundle, node_from_tile, tiles_for_nodes
 
 WORLD = make_mesh(4)
@@ -52,13 +54,7 @@ MESH = WORLD.mesh
 
 
 def follower(log: OrgLog) -> LogFollower:
-    return LogFollower(
-        MESH,
-        log.member.card,
-        FollowerState.empty(),
-        holds_signal=lambda _: False,
-        holds_entry=lambda _: False,
-    )
+    return LogFollower(MESH, log.member.card, FollowerState.empty(), history=Rows(), tree=log)
 
 
 def test_founders_follow_from_the_seed() -> None:
@@ -195,8 +191,8 @@ def test_a_truncated_log_is_an_older_one() -> None:
     at.offer(newest)
     log.truncate(4)
     assert log.checkpoint() == old
-    with pytest.raises(ShrunkLogError):
-        at.offer(log.checkpoint())
+    assert at.offer(log.checkpoint())
+    assert at.known_size == 7
     log.append_note(b"another history")
     assert log.frontier(5).root() != at.state.frontier.root()
 
@@ -241,6 +237,45 @@ def test_a_source_without_faults_answers_truly() -> None:
     assert source.bodies(2, 7) == log.bodies(2, 7)
     assert source.nodes([NodeAddress(3, 0)]) == log.nodes([NodeAddress(3, 0)])
     assert not +source.met
+
+
+def test_a_mirror_may_be_behind_and_say_that_bodies_were_erased() -> None:
+    log = OrgLog(WORLD, 0)
+    log.append_signal()
+    source = FaultySource(log, Random(1), Faults(stale=1.0, erased=1.0))
+    assert source.checkpoint() == log.checkpoint(1)
+    log.append_signal()
+    assert {source.checkpoint() for _ in range(20)} == {log.checkpoint(1), log.checkpoint(2)}
+    assert source.bodies(0, 1) == [ERASED]
+    assert source.met["stale"] == 20
+    assert source.met["erased"] == 1
+
+
+def test_rows_are_a_history_and_a_tree() -> None:
+    log = OrgLog(WORLD, 0)
+    target = log.append_signal()
+    log.append_retraction(target)
+    log.day = Day(TODAY + 1)
+    log.append_sighting(target)
+    log.append_note(log.notes[0])
+    replica = Replica(MESH, log.member.card, check_proofs=ProofChecker())
+    replica.offer(log.checkpoint())
+    replica.step(log, TODAY)
+    rows = replica.rows
+    assert rows.holds_entry(target)
+    assert not rows.holds_entry("ab" * 32)
+    assert rows.holds_signal(target, 1)
+    assert not rows.holds_signal(target, 0)
+    assert rows.is_retracted(target)
+    assert not rows.accuses(log.name)
+    assert rows.unread_accusations(4) == []
+    assert (rows.counted_on(TODAY), rows.counted_on(log.day)) == (1, 1)
+    assert rows.last_day() == log.day
+    assert Rows().last_day() is None
+    addresses = range_nodes(0, 4) + range_nodes(1, 3)
+    assert rows.nodes(addresses) == log.nodes(addresses)
+    with pytest.raises(LookupError):
+        rows.nodes(range_nodes(0, 5))
 
 
 def test_a_log_can_spoil_and_withhold_bodies() -> None:

@@ -1,13 +1,16 @@
 """Seeded schedules: many followers of many logs, some of them dishonest, over a failing network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
-from mesh import assessment, follower
-from mesh.testing import ProofChecker
+from mesh import assessment, diagnosis, follower, outcome
+from mesh.evidence import Evidence, EvidenceKind
+from mesh.testing import Faults, ProofChecker
 from mesh.testing.simulation import InvariantError, Simulation
+from mesh.wire import ERASED
 
 SEEDS = 60
 PROOFS = ProofChecker()  # proofs are used again by every seed: each is verified once
@@ -26,9 +29,9 @@ def test_honest_logs_arrive_whole_and_dishonest_ones_are_convicted(seed: int) ->
 
 def test_the_schedules_do_meet_what_they_are_about() -> None:
     missing = {
-        *(f"fault {fault}" for fault in ("lost", "truncated", "reordered", "corrupted")),
+        *(f"fault {field.name}" for field in fields(Faults)),
         *(outcome.value for outcome in assessment.Outcome),
-        *(f"evidence {kind}" for kind in ("fork", "split", "shrink")),
+        *(f"evidence {kind}" for kind in EvidenceKind),
         "SegmentMismatchError",
         "checkpoint refused",
         "crashed",
@@ -36,7 +39,7 @@ def test_the_schedules_do_meet_what_they_are_about() -> None:
         "stored",
         "suspended",
         "turned FORKS",
-        "turned SHRINKS",
+        "turned BEHIND",
     }
     for seed in range(SEEDS):
         missing -= (+run(seed).met).keys()
@@ -69,30 +72,42 @@ REAL_OFFER = follower.LogFollower.offer
 REAL_SETTLE = assessment.settle
 
 
+class _Forgetful:
+    """A history that answers one question as if nothing had been stored."""
+
+    def __init__(self, history: object, question: str, answer: object) -> None:
+        self._history = history
+        self._question = question
+        self._answer = answer
+
+    def __getattr__(self, name: str) -> object:
+        if name == self._question:
+            return lambda *_: self._answer
+        return getattr(self._history, name)
+
+
 def _settle_without_verdicts(
-    assessed: Sequence[assessment.Assessed], verdicts: Sequence[object], **held: Any
+    assessed: Sequence[assessment.Assessed], verdicts: Sequence[object], **given: Any
 ) -> tuple[assessment.Assessed, ...]:
-    return REAL_SETTLE(assessed, [None] * len(verdicts), **held)
+    return REAL_SETTLE(assessed, [None] * len(verdicts), **given)
 
 
-def _settle_without_duplicates(
-    assessed: Sequence[assessment.Assessed], verdicts: Sequence[Any], **held: Any
-) -> tuple[assessment.Assessed, ...]:
-    return REAL_SETTLE(assessed, verdicts, **{**held, "holds_entry": lambda _: False})
+def _settle_asking(question: str, answer: object) -> Callable[..., tuple[object, ...]]:
+    def settle(*args: Any, history: object, **given: Any) -> tuple[assessment.Assessed, ...]:
+        history = _Forgetful(history, question, answer)
+        return REAL_SETTLE(*args, history=history, **given)  # type: ignore[arg-type]
+
+    return settle
 
 
-def _settle_without_targets(
-    assessed: Sequence[assessment.Assessed], verdicts: Sequence[Any], **held: Any
-) -> tuple[assessment.Assessed, ...]:
-    return REAL_SETTLE(assessed, verdicts, **{**held, "holds_signal": lambda _: True})
-
-
-def _offer_as_answered(self: follower.LogFollower, note: bytes, *, pushed: bool = False) -> bool:
-    return REAL_OFFER(self, note)
-
-
-def _offer_forgetting(self: follower.LogFollower, note: bytes, *, pushed: bool = False) -> bool:
-    return REAL_OFFER(self, note, pushed=True)
+def _offer_holding_age_against_it(self: follower.LogFollower, note: bytes) -> bool:
+    newest = self._known.newest
+    following = REAL_OFFER(self, note)
+    signed = follower.open_signed(self.member.name, self._key, note)
+    if newest is not None and signed.size < newest.size:
+        kind = EvidenceKind.SPLIT
+        self._convict(Evidence(kind, self.member.name, newest.note, signed.note))
+    return following
 
 
 PLANTED: dict[str, tuple[object, str, object, str]] = {
@@ -114,28 +129,52 @@ PLANTED: dict[str, tuple[object, str, object, str]] = {
         lambda *_: None,
         "did not publish",
     ),
+    "evidence is not verified": (
+        assessment,
+        "verify_evidence",
+        lambda *_: None,
+        "did not publish",
+    ),
     "copies count again": (
         follower,
         "settle",
-        _settle_without_duplicates,
+        _settle_asking("holds_entry", False),
         "did not accept exactly",
     ),
     "anything can be retracted": (
         follower,
         "settle",
-        _settle_without_targets,
+        _settle_asking("holds_signal", True),
         "did not publish",
     ),
-    "an overtaken push is held against the log": (
+    "days may fall": (
+        follower,
+        "settle",
+        _settle_asking("last_day", None),
+        "did not publish",
+    ),
+    "an author accuses as often as it likes": (
+        follower,
+        "settle",
+        _settle_asking("accuses", False),
+        "did not publish",
+    ),
+    "whoever serves a log is believed that bodies were erased": (
+        assessment._Run,
+        "believe",
+        lambda self, entry: assessment.lapse(entry) if entry.answer == ERASED else entry,
+        "did not accept exactly",
+    ),
+    "an older checkpoint is held against the log": (
         follower.LogFollower,
         "offer",
-        _offer_as_answered,
+        _offer_holding_age_against_it,
         "for nothing",
     ),
-    "a shrunk log is not noticed": (
-        follower.LogFollower,
-        "offer",
-        _offer_forgetting,
+    "older checkpoints are not compared with what is held": (
+        diagnosis.OwnTree,
+        "contradicts",
+        lambda *_: None,
         "saw nothing",
     ),
     "forks across sizes are not diagnosed": (
@@ -145,13 +184,13 @@ PLANTED: dict[str, tuple[object, str, object, str]] = {
         "saw nothing",
     ),
     "wrong bytes are taken for a fork": (
-        follower,
+        diagnosis,
         "forked",
         lambda *_: True,
         "for nothing",
     ),
     "a wrong body is refused for good": (
-        assessment,
+        outcome,
         "RETRYABLE",
         frozenset({"MissingBodyError"}),
         "did not accept exactly",

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,13 +22,18 @@ from testnet_support import SECONDS, Ran, environment
 from mesh.evaluation import compose_answer, open_request
 from mesh.member import log_origin
 from mesh.testing.members import TestMember, TestMesh
+from mesh.testing.orglog import OrgLog
+from mesh.vector import ROOT_PREFIX_BYTES, LogPosition, encode_vector
+from mesh.wire import WireLimits, decode_announcement
+from mesh.witness import AddCheckpoint
 from orgnode.client import NodeClient
-from orgnode.federation.paths import EVALUATE
+from orgnode.federation.paths import ADD_CHECKPOINT, ANNOUNCE, EVALUATE, GOSSIP, log_path
 from orgnode.keystore import KeyStore
 from orgnode.node import today
 from orgnode.share import read_share
 from orgnode.testnet import TestNetwork
-from proofs.note import Signer
+from proofs.cosignature import cosign
+from proofs.note import Signer, parse_note
 from proofs.ristretto import random_scalars
 
 COMPONENTS = {
@@ -134,13 +140,16 @@ def end(node: Running) -> None:
     assert node.process.wait(SECONDS) == 0
 
 
-async def held_by(directory: Path) -> dict[str, str]:
-    """The signals that a running node holds, each with its status."""
+async def held_by(directory: Path, *, provisional: bool = False) -> dict[str, str]:
+    """The signals that a running node holds, each with its status.
+
+    :param provisional: those too that are not certified.
+    """
     held: dict[str, str] = {}
     async with NodeClient.from_datadir(directory) as node:
         cursor = None
         while True:
-            page = await node.signals(limit=500, cursor=cursor)
+            page = await node.signals(limit=500, cursor=cursor, provisional=provisional)
             held |= {one.id: one.status for one in page.signals}
             cursor = page.next
             if cursor is None:
@@ -152,12 +161,22 @@ def statuses(directory: Path) -> dict[str, str]:
     return asyncio.run(held_by(directory))
 
 
+async def signing(node: NodeClient) -> None:
+    """Wait until a node has asked others about its past, and publishes."""
+    async with asyncio.timeout(SECONDS):
+        while (await node.ready()).recovering:
+            await asyncio.sleep(0.05)
+
+
 def published(directory: Path, text: str) -> str:
-    """Publish one incident through a running node; returns the signal's id."""
+    """Publish one incident through a running node; returns its id when it is certified."""
 
     async def publish() -> str:
         async with NodeClient.from_datadir(directory) as node:
-            return (await node.report(**incident(text))).signal
+            await signing(node)
+            made = await node.report(**incident(text), wait=True)
+            assert made.certified
+            return made.signal
 
     return asyncio.run(publish())
 
@@ -193,6 +212,38 @@ def world_of(network: TestNetwork) -> TestMesh:
         datadir.proposal.read_text(),
         datadir.transcript.read_bytes(),
     )
+
+
+def taking_part(world: TestMesh, log: OrgLog, answer: Answer) -> Answer:
+    """As `answer` for what is asked of the member's log; in all else a node that has its log alone.
+
+    It gossips, its log is certified, and it cosigns whatever it is asked to, having it or not.
+    """
+    own, member = log_path(log.name), world.member(log.name)
+
+    def answers(method: str, path: str, body: bytes) -> Reply | bytes | None:
+        if path == GOSSIP:
+            root = log.frontier().root()[:ROOT_PREFIX_BYTES]
+            return encode_vector([LogPosition(log.name, log.size, log.size, root)])
+        if path == ANNOUNCE:
+            told = decode_announcement(body, WireLimits())
+            held = [signed_size(note) for note in (told.checkpoint, told.certificate)]
+            return json.dumps({"size": held[0], "certified": held[1]}).encode()
+        if path == ADD_CHECKPOINT:
+            note = AddCheckpoint.parse(body).checkpoint
+            return cosign(parse_note(note).text, member.witness, int(time.time()))
+        if path == f"{own}certificate":
+            return log.certificate()
+        if path.startswith(own) and path != f"{own}seen":
+            return answer(method, path, body)
+        return Reply(b'{"error":{"code":"NotServedError","message":""}}', status=404)
+
+    return answers
+
+
+def signed_size(note: bytes) -> int:
+    """The size that a checkpoint tells; 0 if there is none."""
+    return int(note.split(b"\n")[1]) if note else 0
 
 
 def seated(world: TestMesh, name: str, answer: Answer) -> Answer:

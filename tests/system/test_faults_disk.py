@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from faults_support import Running, end, held_by, incident, running
+from faults_support import Running, end, held_by, incident, running, signing
 from testnet_support import SECONDS
 
 from orgnode.client import ApiError, NodeClient
@@ -47,20 +47,26 @@ async def through_a_full_disk(
     """Publish before, during and after; the node is killed and started again in the end."""
     acknowledged: list[str] = []
     async with NodeClient.from_datadir(node.directory) as client:
-        acknowledged.append((await client.report(**incident(f"{TEXT} before"))).signal)
+        await signing(client)
+        acknowledged.append((await client.report(**incident(f"{TEXT} before"), wait=True)).signal)
         fill()
         refusal = await report_until_refused(client, acknowledged)
         assert refusal.status == 503
         assert TEXT not in str(refusal)
         # It serves all that it has, says that it lives, and refuses again, not more or less.
-        assert await held_by(node.directory) == dict.fromkeys(acknowledged, "live")
+        held = await held_by(node.directory, provisional=True)
+        assert held == dict.fromkeys(acknowledged, "live")
         assert (await client.ready()).ready
         again = await report_until_refused(client, acknowledged)
         assert again.code == refusal.code
         free()
         acknowledged.append((await client.report(**incident(f"{TEXT} after"))).signal)
+        # What could not be written down meanwhile is asked for again: all of it gets certified.
+        async with asyncio.timeout(SECONDS):
+            while (status := await client.status()).certified_size < len(acknowledged):
+                await asyncio.sleep(0.05)
         assert await held_by(node.directory) == dict.fromkeys(acknowledged, "live")
-        assert (await client.status()).log_size == len(acknowledged)
+        assert status.log_size == len(acknowledged)
     assert node.process.poll() is None
     assert TEXT not in node.output.read_text()
     node.process.send_signal(signal.SIGKILL)

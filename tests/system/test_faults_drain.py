@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from faults_support import Running, end, held_by, incident, running
+from faults_support import Running, end, held_by, incident, running, signing
 from httpx_sse import EventSource
 from testnet_support import SECONDS
 
@@ -71,6 +71,7 @@ async def test_reports_in_flight_and_subscribers(node: Running) -> None:
     subscriber = Subscriber(node)
     acknowledged: list[str] = []
     async with NodeClient.from_datadir(node.directory) as client:
+        await signing(client)
         reading = asyncio.create_task(subscriber.read())
         tasks = [asyncio.create_task(publish(client, i, acknowledged)) for i in range(PUBLISHERS)]
         many = [incident(f"ignore all instructions, many {i}") for i in range(64)]
@@ -95,17 +96,23 @@ async def test_reports_in_flight_and_subscribers(node: Running) -> None:
     assert len(published) == len(many), "a request that was taken is answered whole"
     # The last thing that a subscriber hears is goodbye, and from where to go on.
     kind, data = subscriber.last
-    assert (kind, data["resume"]) == ("bye", subscriber.seq)
+    assert kind == "bye"
+    assert data["resume"] >= subscriber.seq, "what is provisional is passed over in silence"
     assert set(subscriber.signals) <= {*acknowledged, *published}
     events = [line["event"] for line in node.lines]
     assert "node.draining" in events
     assert not [line for line in node.lines if line["level"] in {"error", "critical"}]
     # Nothing acknowledged is lost, and nothing that nobody was told of was published.
+    everything = dict.fromkeys({*acknowledged, *published}, "live")
     with running(node.directory) as again:
-        assert await held_by(node.directory) == dict.fromkeys({*acknowledged, *published}, "live")
+        assert await held_by(node.directory, provisional=True) == everything
+        # Once it signs again, what nobody had cosigned yet is certified.
+        async with asyncio.timeout(SECONDS):
+            while await held_by(node.directory) != everything:
+                await asyncio.sleep(0.05)
         # Going on from there, a subscriber has had everything once.
-        rest = await replayed(node.directory, subscriber.seq)
-        assert sorted([*subscriber.signals, *rest]) == sorted({*acknowledged, *published})
+        rest = await replayed(node.directory, data["resume"])
+        assert sorted([*subscriber.signals, *rest]) == sorted(everything)
         await asyncio.to_thread(end, again)
 
 

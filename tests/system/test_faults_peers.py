@@ -20,7 +20,16 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from faults_support import Running, held_by, incident, running, seated, world_of
+from faults_support import (
+    Running,
+    held_by,
+    incident,
+    running,
+    seated,
+    signing,
+    taking_part,
+    world_of,
+)
 from fed_maverick import Answer, MaverickServer, Reply
 from fed_support import honest, lying
 
@@ -30,12 +39,14 @@ from mesh.evidence import Evidence, verify_evidence
 from mesh.testing.members import TestMesh
 from mesh.testing.orglog import OrgLog
 from mesh.testing.signals import Lie, MadeSignal, forge_signal, make_signal
-from orgnode.api.models import PeerAnswer, RefusalAnswer
-from orgnode.cli.feed import follow_feed
+from orgnode.api.models import RefusalAnswer
+from orgnode.api.node_models import PeerAnswer
+from orgnode.cli.feed import Wanted, follow_feed
 from orgnode.client import NodeClient
 from orgnode.datadir import DataDir
 from orgnode.federation.client import PeerClient
 from orgnode.federation.errors import PeerAnswerError
+from orgnode.federation.httpline import HttpLine
 from orgnode.keystore import KeyStore
 from orgnode.node import today
 from orgnode.testnet import TestNetwork
@@ -67,7 +78,12 @@ class Scripted:
         return self.log.name
 
     def answers(self, answer: Answer) -> None:
-        # Its seat works, whatever becomes of its log: else nobody could publish in the meantime.
+        # It takes part in the rest, whatever becomes of its log: else nobody could publish in the
+        # meantime, or have anything certified.
+        self.only(taking_part(self.world, self.log, answer))
+
+    def only(self, answer: Answer) -> None:
+        """Answer nothing else; but its seat works."""
         self.server.answer = seated(self.world, self.name, answer)
 
 
@@ -109,12 +125,12 @@ class Scene:
         return await self.until(look)
 
     async def settled(self, label: str) -> PeerAnswer:
-        """Wait until all that the scripted member has published is decided."""
+        """Wait until all that the scripted member has published is decided, and certified."""
         size = self[label].log.size
 
         async def look() -> PeerAnswer | None:
             peer = await self.peer(label)
-            return peer if peer.size == size else None
+            return peer if peer.size == peer.certified == size else None
 
         return await self.until(look)
 
@@ -149,14 +165,18 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
             log = OrgLog(world, world.member(org.name), day=today())
             server = MaverickServer(
                 server_context(stores[org.name], certificates),
-                seated(world, org.name, honest(log)),
+                honest(log),
                 port=mesh.member(org.name).port,
             )
-            await stack.enter_async_context(server)
             scripted[org.name] = Scripted(world, log, server, stores[org.name])
+            scripted[org.name].answers(honest(log))
+            await stack.enter_async_context(server)
         other = stack.enter_context(running(network.orgs[1].directory))
         node = stack.enter_context(running(network.orgs[0].directory))
         client = await stack.enter_async_context(NodeClient.from_datadir(node.directory))
+        async with NodeClient.from_datadir(other.directory) as beside:
+            await signing(beside)
+        await signing(client)
         yield Scene(node, client, world, network, other, scripted)
         assert node.process.poll() is None, "whatever they did, the node runs"
         assert not [
@@ -234,7 +254,7 @@ async def test_bad_entries_are_refused_each_for_its_reason(scene: Scene) -> None
     assert not {leaf_hash(log.notes[index]).hex() for index in expected} & set(signals)
     # Whoever watches the feed is told of each.
     told = set()
-    async with aclosing(follow_feed(scene.client, 0, types=["refused"])) as items:
+    async with aclosing(follow_feed(scene.client, 0, Wanted(types=["refused"]))) as items:
         async for item in items:
             if item.issuer == log.name:
                 told.add((item.index, item.error))
@@ -274,23 +294,26 @@ async def test_what_can_not_be_decided_yet(scene: Scene) -> None:
     """Unknown kinds and versions wait; bodies that are missing or wrong are had later."""
     log = scene["dune"].log
     mesh, day = scene.world.mesh, today()
+    log.append_signal(log.pool[6], day=Day(day - 60), expires=Day(day - 1))
     log.append_unknown()
     made = log.pool[5]
     log.append(Kind.SIGNAL, made.salt, made.body, version=mesh.version + 1)
-    log.append_signal(log.pool[6], day=Day(day - 60), expires=Day(day - 1))
-    erased, missing, wrong = log.append_signals(3)
-    log.erase_body(3)
+    erased, missing, wrong, gone = log.append_signals(4)
     withheld, spoilt = log.withhold_body(4), log.corrupt_body(5)
+    log.erase_body(3)
+    log.erase_body(6)
+    log.append_retraction(erased)
     last = log.append_signal()
     peer = await scene.settled("dune")
-    # Two are expired or erased; one has a wrong body; three wait.
-    assert counts(peer) == {"accepted": 1, "deferred": 3, "lapsed": 2, "refused": 1}
+    # Two are expired, or erased and retracted; one has a wrong body; four wait, among them what is
+    # said to be erased and was never retracted.
+    assert counts(peer) == {"accepted": 2, "deferred": 4, "lapsed": 2, "refused": 1}
     assert {i: one.error for i, one in (await scene.refusals("dune")).items()} == {
         5: "BodyDigestError"
     }
     signals = await held_by(scene.node.directory)
     assert signals[last] == "live"
-    assert not {erased, missing, wrong} & set(signals)
+    assert not {erased, missing, wrong, gone} & set(signals)
 
     log.answers[4], log.answers[5] = withheld, spoilt
 
@@ -300,7 +323,7 @@ async def test_what_can_not_be_decided_yet(scene: Scene) -> None:
 
     assert await scene.until(healed)
     peer = await scene.peer("dune")
-    assert counts(peer) == {"accepted": 3, "deferred": 2, "lapsed": 2}
+    assert counts(peer) == {"accepted": 4, "deferred": 3, "lapsed": 2}
     assert await scene.refusals("dune") == {}
 
 
@@ -319,12 +342,21 @@ async def test_a_body_over_the_limit(scene: Scene) -> None:
 
 
 async def test_a_smaller_tree(scene: Scene) -> None:
+    """Going back is no crime, and takes nothing away; going on from there is one."""
     liar = scene["ember"]
     accepted = liar.log.append_signals(4)
     await scene.settled("ember")
     signed = liar.log.checkpoint()
     liar.log.truncate(2)
-    evidence = await suspended(scene, liar, "shrink")
+    await scene.until(asked_since(liar, "gossip"))
+    await scene.honest_signals_arrive()
+    peer = await scene.peer("ember")
+    assert (peer.size, peer.suspended) == (4, False)
+    held = await held_by(scene.node.directory)
+    assert {held.get(one) for one in accepted} == {"live"}
+    liar.log.append_signals(4)
+    evidence = await suspended(scene, liar, "fork")
+    verify_evidence(scene.world.mesh, evidence)
     assert {evidence.first, evidence.second} == {signed, liar.log.checkpoint()}
     await nothing_more(scene, liar, accepted)
 
@@ -345,10 +377,12 @@ async def test_a_forked_tree(scene: Scene) -> None:
 
 
 async def suspended(scene: Scene, liar: Scripted, kind: str) -> Evidence:
-    """Wait until the log is suspended; returns the evidence as it is stored."""
-    peer = await scene.failing(liar.name.partition(".")[0], "SuspendedPeerError")
-    assert peer.suspended
-    assert not peer.up
+    """Wait until the log is suspended everywhere; returns the evidence as it is stored."""
+
+    async def here() -> bool:
+        return (await scene.peer(liar.name.partition(".")[0])).suspended
+
+    await scene.until(here)
     location = f"file:{DataDir(scene.node.directory).database}?mode=ro"
     with closing(sqlite3.connect(location, uri=True)) as connection:
         (stored,) = connection.execute(
@@ -356,30 +390,36 @@ async def suspended(scene: Scene, liar: Scripted, kind: str) -> Evidence:
         ).fetchone()
     evidence = Evidence.from_json(stored)
     assert (evidence.kind, evidence.log) == (kind, liar.name)
-    async with aclosing(follow_feed(scene.client, 0, types=["evidence"])) as items:
+    async with aclosing(follow_feed(scene.client, 0, Wanted(types=["evidence"]))) as items:
         async for item in items:
             if item.issuer == liar.name:
                 assert item.kind == kind
                 break
+
+    async def everywhere() -> bool:
+        async with NodeClient.from_datadir(scene.honest.directory) as other:
+            return next(one for one in await other.peers() if one.name == liar.name).suspended
+
+    await scene.until(everywhere)
     return evidence
 
 
 async def nothing_more(scene: Scene, liar: Scripted, accepted: list[str]) -> None:
-    """What the log grows by now is not accepted, pulled or announced; what was is kept."""
+    """What the log grows by now is not taken, and what was taken counts no more; it is kept."""
     size = (await scene.peer(liar.name.partition(".")[0])).size
     later = liar.log.append_signals(3)
     card = scene.world.mesh.member("acme.example")
-    context = client_context(liar.keys, card.certificate)
+    line = HttpLine(card, client_context(liar.keys, card.certificate))
     limit = scene.world.mesh.constraints.max_body_bytes
-    async with PeerClient(card, context, max_body_bytes=limit) as line:
+    async with PeerClient(card, line, max_body_bytes=limit) as peer:
         with pytest.raises(PeerAnswerError) as refused:
-            await line.announce(liar.log.announcement(0))
+            await peer.announce(liar.log.announcement(0))
     assert (refused.value.status, refused.value.told) == (403, "SuspendedPeerError")
     await scene.honest_signals_arrive()
     assert (await scene.peer(liar.name.partition(".")[0])).size == size
-    held = await held_by(scene.node.directory)
-    assert {held.get(one) for one in accepted} == {"live"}
-    assert not set(later) & set(held)
+    assert not {*accepted, *later} & set(await held_by(scene.node.directory))
+    kept = (await scene.client.signals(issuer=liar.name, suspended=True)).signals
+    assert {one.id for one in kept} == set(accepted)
 
 
 async def test_tiles_and_answers_that_are_no_true_ones(scene: Scene) -> None:
@@ -433,8 +473,8 @@ async def test_silence_and_one_byte_a_second(scene: Scene) -> None:
     slow, silent = scene["grove"], scene["iris"]
     slow.log.append_signals(1)
     silent.log.append_signals(1)
-    slow.answers(lambda method, path, body: Reply(slow.log.checkpoint(), pace=1.0))
-    silent.answers(lambda method, path, body: Reply(hang=True))
+    slow.only(lambda method, path, body: Reply(slow.log.checkpoint(), pace=1.0))
+    silent.only(lambda method, path, body: Reply(hang=True))
     both = [
         asyncio.create_task(scene.failing(label, "PeerTimeoutError")) for label in ("grove", "iris")
     ]

@@ -16,6 +16,7 @@ from mesh.genesis import Mesh
 from orgnode.client import ApiError, ClientError, NodeClient
 from orgnode.errors import OrgnodeError
 from orgnode.federation.client import PeerClient
+from orgnode.federation.httpline import HttpLine
 from orgnode.keystore import KeyStore
 from orgnode.testnet import TestNetwork
 from orgnode.tls import client_context
@@ -36,6 +37,7 @@ class Witnessed:
     """Every checkpoint that was ever served, by size: a second root for a size is the failure."""
 
     def __init__(self, mesh: Mesh, name: str) -> None:
+        self.name = name
         self._key = mesh.log_key(name)
         self.roots: dict[int, bytes] = {}
 
@@ -68,7 +70,7 @@ async def _publish(node: NodeClient, round_number: int, acknowledged: list[str])
 async def _watch(peer: PeerClient, seen: Witnessed) -> None:
     while True:
         try:
-            seen.add(await peer.checkpoint())
+            seen.add(await peer.checkpoint(seen.name))
         except OrgnodeError:
             return  # killed
 
@@ -77,7 +79,7 @@ async def _round(
     network: TestNetwork, peer: PeerClient, seen: Witnessed, number: int, rng: random.Random
 ) -> list[str]:
     """Start the node, publish, kill it at a random moment; returns what it acknowledged."""
-    await network.up()
+    await network.up(signing=True)  # the other one runs, and tells it of its past
     process = network.orgs[0].process
     assert process is not None
     acknowledged: list[str] = []
@@ -112,17 +114,17 @@ async def test_nothing_acknowledged_is_lost_and_no_size_is_signed_twice(tmp_path
     card = mesh.member(owner.name)
     seen = Witnessed(mesh, owner.name)
     acknowledged: list[str] = []
-    context = client_context(keys, card.certificate)
-    async with PeerClient(card, context, max_body_bytes=mesh.constraints.max_body_bytes) as peer:
+    line = HttpLine(card, client_context(keys, card.certificate))
+    async with PeerClient(card, line, max_body_bytes=mesh.constraints.max_body_bytes) as peer:
         try:
             await other.up()
             for number in range(ROUNDS):
                 acknowledged += await _round(alone, peer, seen, number, rng)
-            await alone.up()
+            await alone.up(signing=True)
             async with NodeClient.from_datadir(owner.directory) as node:
                 for signal_id in acknowledged:
                     assert (await node.signal(signal_id)).status == "live"
-                size = seen.add(await peer.checkpoint())
+                size = seen.add(await peer.checkpoint(seen.name))
                 assert size >= len(acknowledged)
         finally:
             alone.down()

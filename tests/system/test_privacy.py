@@ -10,7 +10,16 @@ from pathlib import Path
 
 import httpx
 import pytest
-from faults_support import end, incident, running, seated, world_of
+from faults_support import (
+    end,
+    incident,
+    running,
+    seated,
+    signed_size,
+    signing,
+    taking_part,
+    world_of,
+)
 from fed_maverick import MaverickServer, Reply
 from fed_support import honest
 from network_support import SURE, attack, found, until
@@ -20,10 +29,12 @@ from mesh.fingerprint import SelectionKey, published_fingerprint, query_fingerpr
 from mesh.normalize import normalize
 from mesh.testing.members import TestMesh
 from mesh.testing.orglog import OrgLog
+from mesh.vector import encode_vector
 from mesh.wire import WireLimits, decode_announcement
 from orgnode.client import ApiError, NodeClient
 from orgnode.config import load_config, write_config
 from orgnode.federation.client import PeerClient
+from orgnode.federation.httpline import HttpLine
 from orgnode.federation.paths import ANNOUNCE, EVALUATE
 from orgnode.keystore import KeyStore
 from orgnode.node import today
@@ -62,6 +73,8 @@ PATHS = (
     "/v1/constraints",
     "/v1/committee",
     "/v1/policy",
+    "/v1/alerts",
+    "/v1/breaker",
     "/metrics",
 )
 """What the local API tells; `/metrics` among it."""
@@ -72,7 +85,12 @@ _PIECE = 12
 
 async def use(acme: NodeClient, birch: NodeClient) -> tuple[str, list[bytes]]:
     """Report and check, well and badly; returns the long text's signal and what was said."""
-    fields = {"components": COMPONENTS, "category": "cse", "technique": "AML.T0051"}
+    fields = {
+        "components": COMPONENTS,
+        "category": "cse",
+        "technique": "AML.T0051",
+        "wait": True,
+    }
     good = await acme.report(text=LONG, reference=REFERENCE, **fields)  # type: ignore[arg-type]
     short = await acme.report(text=SHORT, **fields)  # type: ignore[arg-type]
     said = []
@@ -141,14 +159,17 @@ async def sent(network: TestNetwork) -> list[bytes]:
     """What another member gets from the issuer's node."""
     owner, peer = network.orgs[:2]
     card = network.mesh.member(owner.name)
-    context = client_context(KeyStore.open(peer.datadir.keys), card.certificate)
+    line = HttpLine(card, client_context(KeyStore.open(peer.datadir.keys), card.certificate))
     limit = network.mesh.constraints.max_body_bytes
-    async with PeerClient(card, context, max_body_bytes=limit) as client:
+    async with PeerClient(card, line, max_body_bytes=limit) as client:
         return [
-            await client.checkpoint(),
-            *await client.bundle(0, 2),
-            *(repr(body).encode() for body in await client.bodies(0, 2)),
-            await client.tile(0, 0, 2),
+            await client.checkpoint(owner.name),
+            await client.certificate(owner.name),
+            await client.seen(owner.name) or b"",
+            *await client.bundle(owner.name, 0, 2),
+            *(repr(body).encode() for body in await client.bodies(owner.name, 0, 2)),
+            await client.tile(owner.name, 0, 0, 2),
+            await client.gossip(encode_vector(())),
             await client.evaluation_counts(),
         ]
 
@@ -296,7 +317,7 @@ async def test_peers_are_sent_nothing_secret(tmp_path: Path) -> None:
     log = OrgLog(world, birch.name, day=today())
     received: list[tuple[str, bytes]] = []
     held: list[bytes] = []
-    answer = seated(world, birch.name, honest(log))
+    answer = seated(world, birch.name, taking_part(world, log, honest(log)))
 
     def record(method: str, path: str, body: bytes) -> Reply | bytes | None:
         received.append((f"{method} {path}", body))
@@ -304,7 +325,8 @@ async def test_peers_are_sent_nothing_secret(tmp_path: Path) -> None:
             told = decode_announcement(body, WireLimits())
             if told.start == len(held):
                 held.extend(told.entries)
-            return json.dumps({"size": len(held)}).encode()
+            certified = min(len(held), signed_size(told.certificate))
+            return json.dumps({"size": len(held), "certified": certified}).encode()
         return answer(method, path, body)
 
     context = server_context(
@@ -314,8 +336,9 @@ async def test_peers_are_sent_nothing_secret(tmp_path: Path) -> None:
         foreign = log.append_signal()
         with running(acme.directory) as node:
             async with NodeClient.from_datadir(acme.directory) as client:
-                await client.report(**incident(LONG, reference=REFERENCE))
-                await client.report(**incident(SHORT))
+                await signing(client)
+                await client.report(**incident(LONG, reference=REFERENCE), wait=True)
+                await client.report(**incident(SHORT), wait=True)
                 for text in CHECKS:
                     assert (await client.check(text, risk=SURE)).verified
 

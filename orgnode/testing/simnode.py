@@ -1,0 +1,311 @@
+"""One simulated node: the production `Replicator` and SQLite store, on a virtual clock.
+
+What is simulated: time, the network, when a write becomes durable, and the verdict on the proofs of
+signals (pure arithmetic with tests of its own). All else is what a real node runs: entries,
+checkpoints and cosignatures are signed and verified with Ed25519, every request is encoded and
+decoded, and every write is SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import ParamSpec, Protocol, TypeVar
+
+from mesh.assessment import Assessed
+from mesh.claims import Claim
+from mesh.days import Day, day_of
+from mesh.evidence import Evidence
+from mesh.testing.members import TestMember, TestMesh
+from mesh.testing.network import SimNetwork
+from mesh.testing.virtualtime import Clock, Machine, VirtualLoop
+from orgnode.federation.hooks import Hooks
+from orgnode.federation.limits import ClientLimits, Rhythm
+from orgnode.federation.ports import Line
+from orgnode.federation.replicator import Replicator
+from orgnode.federation.reply import Reply
+from orgnode.store import SqliteStore, StoreClosedError, StoreError
+from orgnode.store.errors import from_sqlite
+from orgnode.testing.simdisk import SimDisk, SimWriter
+from orgnode.testing.simline import SimLine, SimRequest, answer
+from proofs.errors import ProofsError
+from proofs.note import Signer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_RESTART_AFTER = 1.0
+_HOUSEKEEPING = 5.0
+
+RHYTHM = Rhythm(backoff_cap=8.0, body_pause=1.0)
+"""As in production, but for the longest pauses: a run lasts a minute."""
+
+LIMITS = ClientLimits(short=2.0, long=6.0)
+"""Deadlines of a run: a lost message is noticed before the run is over."""
+
+
+class FalseClaimError(ProofsError):
+    """A signal's proofs do not hold: the simulation made it so."""
+
+
+class Observer(Protocol):
+    """Who is told what nodes make of the mesh."""
+
+    def certified(self, node: SimNode, log: str, size: int) -> None:
+        """The first `size` entries of a log are certified at a node."""
+        ...
+
+    def convicted(self, node: SimNode, evidence: Evidence) -> None:
+        """A node found or read evidence."""
+        ...
+
+    def assessed(self, node: SimNode, log: str, entries: Sequence[Assessed]) -> None:
+        """A node stored entries."""
+        ...
+
+    def alerted(self, node: SimNode, kind: str, subject: str, detail: str) -> None:
+        """A node thinks that a person should know."""
+        ...
+
+
+class SimWorkers:
+    """`Workers` without threads, whose verdict on signals' proofs is known beforehand.
+
+    :param false: salts of the signals whose proofs do not hold.
+    """
+
+    def __init__(self, false: frozenset[bytes] = frozenset()) -> None:
+        self._false = false
+
+    async def verify(self, claims: Sequence[Claim]) -> list[ProofsError | None]:
+        """The verdicts, at once."""
+        return [self._verdict(claim) for claim in claims]
+
+    async def run(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run it, at once."""
+        return fn(*args, **kwargs)
+
+    def _verdict(self, claim: Claim) -> ProofsError | None:
+        return FalseClaimError("made false") if claim.proof in self._false else None
+
+
+class OneConnectionStore(SqliteStore):
+    """Reads on the connection that writes: in one thread nothing is ever in the middle of a write.
+
+    A second connection would drop its cache at every commit, and lock files that nobody else opens.
+    """
+
+    def _read(self, run: Callable[[sqlite3.Connection], T]) -> T:
+        writer = self._writer
+        assert isinstance(writer, SimWriter)
+        if writer.closed:
+            raise StoreClosedError("the store is closed")
+        try:
+            return run(writer.connection)
+        except sqlite3.Error as error:
+            raise from_sqlite(error) from error
+
+
+@dataclass(frozen=True)
+class SimWorld:
+    """What all nodes of a run share."""
+
+    mesh: TestMesh
+    loop: VirtualLoop
+    network: SimNetwork
+    directory: Path
+    epoch: float
+    """What the clocks show at the start, in seconds since 1970-01-01 UTC."""
+    false_proofs: frozenset[bytes] = frozenset()
+    rhythm: Rhythm = RHYTHM
+    limits: ClientLimits = LIMITS
+
+
+@dataclass
+class Parts:
+    """What a node is put together from. A planted bug or a liar may swap one."""
+
+    identity: Signer
+    log: Signer
+    witness: Signer
+    lines: dict[str, Line] = field(default_factory=dict)
+    replicator: type[Replicator] = Replicator
+
+
+class SimNode:
+    """A node with its disk. `start` and `crash` as often as you like.
+
+    :param rng: of everything random at this node.
+    """
+
+    def __init__(
+        self,
+        world: SimWorld,
+        member: TestMember,
+        rng: Random,
+        observer: Observer,
+        *,
+        place: str = "",
+    ) -> None:
+        self.world = world
+        self.member = member
+        self.name = member.name
+        self.place = place or member.name
+        """Where it is in the network: twins of one name have two places."""
+        self.clock = Clock(world.loop, world.epoch)
+        self.disk = SimDisk(world.loop, Random(rng.getrandbits(64)))  # noqa: S311 - simulation
+        self.starts = 0
+        self.up = False
+        self.store: SqliteStore
+        self.replicator: Replicator
+        self.machine = self.new_machine()
+        self._rng = rng
+        self._observer = observer
+        self.path = world.directory / f"{self.place}.db"
+        self.path.write_bytes(blank_database(self.name, world.mesh.mesh.mesh_id))
+
+    # --- life
+
+    def start(self) -> None:
+        """Power on: open the database and begin."""
+        assert not self.up
+        self.up = True
+        self.starts += 1
+        self.machine = self.new_machine()
+        self.store = OneConnectionStore.open(
+            self.path,
+            name=self.name,
+            mesh_id=self.world.mesh.mesh.mesh_id,
+            clock=self.clock,
+            writer=self.disk.writer,
+            synchronous="OFF",  # the simulated disk says what is durable, and when
+        )
+        self.replicator = self._assemble()
+        self.world.network.attach(self.place, self.machine, self.serve)
+        self.machine.start(self._boot(), "boot")
+        self.machine.start(self._keep_house(), "house")
+
+    def crash(self) -> None:
+        """Power off. What is on the disk stays."""
+        if not self.up:
+            return
+        self.up = False
+        self.machine.kill()
+        self.disk.crash()
+        self.store.abandon()
+        self.world.network.detach(self.place)
+
+    def close(self) -> None:
+        """End of the run: give the files back."""
+        if self.up:
+            self.up = False
+            self.machine.kill()
+            self.store.abandon()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the own log takes entries."""
+        return self.up and self.replicator.recovery.done.is_set()
+
+    def copy_disk(self) -> bytes:
+        """The database as it is on the disk now."""
+        if self.up:
+            return self.disk.image()
+        return self.path.read_bytes()
+
+    def put_disk(self, image: bytes) -> None:
+        """Replace the disk of a machine that is off."""
+        assert not self.up
+        for suffix in ("-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        self.path.write_bytes(image)
+
+    async def _keep_house(self) -> None:
+        """Erase what has expired by the node's own clock, as a node does every so often."""
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING)
+            with suppress(StoreError):
+                await self.store.expire(self.today())
+
+    async def _boot(self) -> None:
+        try:
+            await self.replicator.start()
+        except StoreError:
+            # A process that can't write its database ends, and whatever watches it starts another.
+            self.world.loop.call_later(_RESTART_AFTER, self._reboot, self.machine)
+
+    def _reboot(self, failed: Machine) -> None:
+        if self.up and self.machine is failed:
+            self.crash()
+            self.start()
+
+    # --- what it is made of
+
+    def new_machine(self) -> Machine:
+        """What runs the node from one start to the next crash."""
+        return Machine(self.place, self.world.loop)
+
+    async def serve(self, sender: str, request: SimRequest) -> Reply:
+        """Answer a request from another place in the network."""
+        return await answer(self.replicator.service, sender, request)
+
+    def line(self, peer: str) -> Line:
+        """The way to a peer."""
+        return SimLine(self.world.network, self.name, peer)
+
+    def parts(self) -> Parts:
+        """Keys and lines."""
+        mesh = self.world.mesh.mesh
+        return Parts(
+            identity=self.member.identity,
+            log=self.member.log_signer(mesh.mesh_id),
+            witness=self.member.witness,
+            lines={card.name: self.line(card.name) for card in mesh.peers_of(self.name)},
+        )
+
+    def today(self) -> Day:
+        """The day by the node's own clock."""
+        return day_of(self.clock())
+
+    def _assemble(self) -> Replicator:
+        parts, world = self.parts(), self.world
+        observer = self._observer
+        rng = Random(self._rng.getrandbits(64))  # noqa: S311 - simulation
+        return parts.replicator(
+            mesh=world.mesh.mesh,
+            name=self.name,
+            identity=parts.identity,
+            log_signer=parts.log,
+            witness_signer=parts.witness,
+            store=self.store,
+            lines=parts.lines,
+            workers=SimWorkers(world.false_proofs),
+            today=self.today,
+            clock=self.clock,
+            jitter=rng,
+            entropy=rng.randbytes,
+            rhythm=world.rhythm,
+            limits=world.limits,
+            hooks=Hooks(
+                certified=lambda log, size: observer.certified(self, log, size),
+                evidence=lambda evidence: observer.convicted(self, evidence),
+                assessed=lambda log, entries: observer.assessed(self, log, entries),
+                alert=lambda kind, subject, detail: observer.alerted(self, kind, subject, detail),
+            ),
+        )
+
+
+@lru_cache(maxsize=64)
+def blank_database(name: str, mesh_id: str) -> bytes:
+    """The file of a node that has never run; made once, for migrations take milliseconds."""
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "node.db"
+        SqliteStore.open(path, name=name, mesh_id=mesh_id, clock=lambda: 0.0).close()
+        return path.read_bytes()
