@@ -123,6 +123,12 @@ class LogFollower:
         newest = self._known.newest
         return newest.size if newest else 0
 
+    @property
+    def newest(self) -> bytes | None:
+        """The newest checkpoint that the log is known to have signed; None if there is none."""
+        newest = self._known.newest
+        return newest.note if newest else None
+
     def offer(self, checkpoint: bytes) -> bool:
         """Take a signed checkpoint, from anybody; return whether there is something to follow.
 

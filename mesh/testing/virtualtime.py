@@ -21,7 +21,7 @@ import asyncio
 import heapq
 from asyncio import base_events
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
@@ -108,6 +108,51 @@ class Clock:
         return self._start + self._loop.now + self.skew
 
 
+class _Handle(asyncio.Handle):
+    """A callback to run: what asyncio's own is, but for the questions that debugging asks."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        args: Sequence[Any],
+        loop: "VirtualLoop",
+        context: Context | None,
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+
+
+class _TimerHandle(asyncio.TimerHandle):
+    """The same, for later."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: Sequence[Any],
+        loop: "VirtualLoop",
+        context: Context | None,
+    ) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+        self._when = when
+        self._scheduled = True
+
+
 class VirtualLoop(base_events.BaseEventLoop):
     """See the module. A loop is good for one run.
 
@@ -117,7 +162,6 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     # What the base class keeps; typeshed does not list it.
     _ready: deque[Any]
-    _scheduled: list[Any]
     _timer_cancelled_count: int
     _stopping: bool
 
@@ -130,6 +174,8 @@ class VirtualLoop(base_events.BaseEventLoop):
         """Callbacks run so far."""
         self.tolerated: Counter[str] = Counter()
         """Errors of tasks that may fail, and of machines that were dead by then."""
+        self._heap: list[tuple[float, int, Any]] = []
+        self._timers = 0
         self._budget = steps
         self._shuffle = seeded("loop", seed).shuffle
         self._busiest: Counter[str] = Counter()
@@ -157,6 +203,7 @@ class VirtualLoop(base_events.BaseEventLoop):
         finally:
             forgotten = self._forgotten()
             self._sweep()
+            self._heap.clear()
             self.close()
         if forgotten:
             raise BaseExceptionGroup("tasks that nobody awaited ended with errors", forgotten)
@@ -166,18 +213,44 @@ class VirtualLoop(base_events.BaseEventLoop):
         """Virtual seconds since the start."""
         return self.now
 
+    def call_soon(
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """As every loop does, without what debugging costs."""
+        handle = _Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_at(
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As every loop does; timers of one moment are due in the order in which they were set."""
+        handle = _TimerHandle(when, callback, args, self, context)
+        self._timers += 1
+        heapq.heappush(self._heap, (when, self._timers, handle))
+        return handle
+
+    def call_later(
+        self,
+        delay: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: Context | None = None,
+    ) -> asyncio.TimerHandle:
+        """As every loop does."""
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
     def _run_once(self) -> None:
-        ready, scheduled = self._ready, self._scheduled
+        ready, heap = self._ready, self._heap
         if not ready and not self._stopping:
             self._jump()
         now = self.now
-        while scheduled and (scheduled[0]._when <= now or scheduled[0]._cancelled):
-            handle = heapq.heappop(scheduled)
-            handle._scheduled = False
-            if handle._cancelled:
-                self._timer_cancelled_count -= 1
-            else:
-                ready.append(handle)
+        while heap and heap[0][0] <= now:
+            ready.append(heapq.heappop(heap)[2])
         batch = list(ready)
         ready.clear()
         if len(batch) > 1:
@@ -185,33 +258,35 @@ class VirtualLoop(base_events.BaseEventLoop):
         for handle in batch:
             if handle._cancelled:
                 continue
-            machine = handle._context.get(_MACHINE)
+            context: Context = handle._context
+            machine = context.get(_MACHINE)
             if machine is not None and not machine.alive:
                 continue
             self.steps += 1
-            handle._run()
+            try:
+                context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - a callback is nobody's to await
+                self._broken.append(error)
         if self.steps > self._budget:
             self._over_budget(batch)
 
     def _jump(self) -> None:
         """Nothing is ready: go to the next timer."""
-        scheduled = self._scheduled
-        cancelled = self._timer_cancelled_count
-        if cancelled > _COMPACT_ABOVE and 2 * cancelled > len(scheduled):
-            for handle in scheduled:
-                handle._scheduled = not handle._cancelled
-            scheduled[:] = [handle for handle in scheduled if not handle._cancelled]
-            heapq.heapify(scheduled)
+        heap = self._heap
+        if len(heap) > _COMPACT_ABOVE and 2 * self._timer_cancelled_count > len(heap):
+            heap[:] = [timer for timer in heap if not timer[2]._cancelled]
+            heapq.heapify(heap)
             self._timer_cancelled_count = 0
-        while scheduled and scheduled[0]._cancelled:
-            heapq.heappop(scheduled)._scheduled = False
-            self._timer_cancelled_count -= 1
-        if not scheduled:
+        while heap and heap[0][2]._cancelled:
+            heapq.heappop(heap)
+        if not heap:
             waiting = ", ".join(_where(task) for task in self._living)
             raise DeadlockError(
                 f"nothing can happen any more at {self.now:.3f} s; these wait: {waiting}"
             )
-        self.now = max(self.now, scheduled[0]._when)
+        self.now = max(self.now, heap[0][0])
 
     def _over_budget(self, batch: list[Any]) -> None:
         # Go on for a moment, so that the error can name what runs all the time.

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 import structlog
 
-from mesh.errors import BodyDigestError, MissingBodyError
+from mesh.assessment import RETRYABLE
 from mesh.wire import BodyAnswer, Missing
 from orgnode.federation.client import PeerClient
 from orgnode.federation.errors import PeerError
@@ -19,10 +19,9 @@ log = structlog.get_logger(__name__)
 
 Item = tuple[int, bytes, BodyAnswer]
 
-# What asking again can lift; other deferred entries wait for an upgrade of this node.
-_ASKABLE = (MissingBodyError.__name__, BodyDigestError.__name__)
-# Of the oldest ones; a log that withholds more than this holds up its own later ones.
-_LOOKED_AT = 1_024
+# Of the oldest ones that wait for the same reason; a log that withholds more than this holds up its
+# own later ones.
+_LOOKED_AT = 256
 
 
 class DeferredBodies:
@@ -76,8 +75,13 @@ class DeferredBodies:
                 log.info("bodies.failed", peer=source.card.name, error=type(error).__name__)
 
     def _missing(self) -> list[DeferredRow]:
+        # Those of a kind or version that this node does not know, too: who witnesses a log, or
+        # serves it to others, has its bodies, whether it can read them or not.
         return [
-            row for error in _ASKABLE for row in self._store.deferred(self._log, error, _LOOKED_AT)
+            row
+            for error in sorted(RETRYABLE)
+            for row in self._store.deferred(self._log, error, _LOOKED_AT)
+            if isinstance(row.answer, Missing)
         ]
 
     def _count(self, indexes: Iterable[int], now: float) -> None:

@@ -132,14 +132,15 @@ class FollowedLog:
         An owner may sign a checkpoint, tell of it, and withhold what it covers. Were that followed
         to its end first, whatever is certified below it would be out of reach.
         """
-        state = self._follower.state
+        state, newest = self._follower.state, self._follower.newest
         target = state.target
-        if target is None or target == note:
+        if target is None or newest is None or target == note:
             return
         if self._held < claimed_size(note) < claimed_size(target):
             nearer = bare(note, self._mesh.log_key(self.name))
             follower = self._from_state(replace(state, target=nearer))
             follower.offer(target)
+            follower.offer(newest)  # perhaps larger still, and come while the target was followed
             self._follower = follower
 
     # --- telling two histories from broken bytes

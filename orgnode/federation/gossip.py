@@ -26,7 +26,7 @@ from orgnode.federation.fetch import end
 from orgnode.federation.hooks import PEER_BEHIND, Hooks
 from orgnode.federation.limits import Rhythm
 from orgnode.federation.ports import Clock
-from orgnode.store import Store, StoreRangeError
+from orgnode.store import Store, StoreError, StoreRangeError
 from proofs.errors import ProofsError
 
 log = structlog.get_logger(__name__)
@@ -152,7 +152,8 @@ class Gossip:
         except (OrgnodeError, MeshError, ProofsError) as error:
             if not self._contacts.error(peer):
                 log.warning("gossip.failed", peer=peer, error=type(error).__name__)
-            self._contacts.failed(peer, "gossip", error)
+            if not isinstance(error, StoreError):
+                self._contacts.failed(peer, "gossip", error)
         except Exception:
             log.exception("gossip.crashed", peer=peer)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mesh.assessment import Assessed, Outcome
+from mesh.assessment import Assessed
 from mesh.certificate import Certificate, open_certificate
 from mesh.entry import Kind, claims_kind
 from mesh.follower import LogFollower
@@ -101,8 +101,8 @@ class HeldLog(FollowedLog):
         """
         self.refuse_suspended()
         segment = self._current().next_segment()
-        if segment is not None:
-            self._admit(segment)
+        if segment is not None and self._quota is not None:
+            self._quota.check(segment.start, segment.end, self._vouched(), self._today())
         return segment
 
     async def check(
@@ -123,20 +123,15 @@ class HeldLog(FollowedLog):
     async def settle(self, checked: CheckedSegment) -> None:
         """Verify a checked segment's proofs, decide it, and make it durable.
 
-        :raises MirrorQuotaError: the log has grown by more than is mirrored in a day.
         :raises SuspendedPeerError: the store knows another root; the evidence is stored.
         :raises StoreError: see there; nothing was taken.
         """
         segment = checked.segment
         assert segment is not None
-        self._admit(segment)
         verdicts = await self._workers.verify(checked.claims)
         follower = self._follower
         try:
-            if len(checked.assessed) <= _INLINE:
-                assessed, rows = _conclude(follower, checked, verdicts)
-            else:
-                assessed, rows = await self._workers.run(_conclude, follower, checked, verdicts)
+            assessed, rows = await self._conclude(follower, checked, verdicts)
             await self._store.commit_segment(self.name, segment.start, rows, follower.state)
         except SecondRootError as error:
             await self._second_root(error)
@@ -165,7 +160,7 @@ class HeldLog(FollowedLog):
         follower = self._current()
         checked = await self._workers.run(follower.reassess, items, self._today())
         verdicts = await self._workers.verify(checked.claims)
-        assessed, rows = _conclude(follower, checked, verdicts)
+        assessed, rows = await self._conclude(follower, checked, verdicts)
         changed = await self._store.resolve_deferred(self.name, rows)
         if changed:
             self._tell(assessed)
@@ -173,17 +168,23 @@ class HeldLog(FollowedLog):
 
     # --- small things
 
+    async def _conclude(
+        self,
+        follower: LogFollower,
+        checked: CheckedSegment,
+        verdicts: Sequence[ProofsError | None],
+    ) -> tuple[Sequence[Assessed], list[LogRow]]:
+        if len(checked.assessed) <= _INLINE:
+            return _conclude(follower, checked, verdicts)
+        return await self._workers.run(_conclude, follower, checked, verdicts)
+
     def _vouched(self) -> int:
         """Up to where a quorum of the members is known to hold the log."""
         return max(self._certified, 0 if self._pending is None else self._pending.size)
 
-    def _admit(self, segment: Segment) -> None:
-        if self._quota is not None:
-            self._quota.check(segment.start, segment.end, self._vouched(), self._today())
-
     def _tell(self, assessed: Sequence[Assessed]) -> None:
         for one in assessed:
-            if one.evidence is not None and one.outcome is Outcome.ACCEPTED:
+            if one.evidence is not None:  # accepted: what is not has no content
                 self._events.accused(one.evidence)
         self._events.assessed(self.name, assessed)
 

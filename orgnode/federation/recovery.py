@@ -36,6 +36,7 @@ from orgnode.federation.errors import (
     SuspendedPeerError,
 )
 from orgnode.federation.fetch import end
+from orgnode.federation.followed import claimed_size
 from orgnode.federation.hooks import RECOVERING, Hooks
 from orgnode.federation.limits import Rhythm
 from orgnode.federation.sync import LogSync
@@ -91,6 +92,7 @@ class Recovery:
         self._rhythm = rhythm
         self._jitter = jitter
         self._quorum = mesh.constraints.quorum
+        self._signed = 0
         self._answered: dict[str, None] = {}
         self._changed = asyncio.Event()
         self._alive = {peer: asyncio.Event() for peer in clients}
@@ -108,7 +110,12 @@ class Recovery:
     @property
     def lacking(self) -> int:
         """How many entries of the own log were signed once and are not here yet."""
-        return max(0, self._own.known_size - self._own.size)
+        return max(0, self.signed - self._own.size)
+
+    @property
+    def signed(self) -> int:
+        """How many entries of the own log were signed once, as far as is known."""
+        return max(self._signed, self._own.known_size)
 
     def alive(self, peer: str) -> None:
         """`peer` was just heard of: do not wait much longer before asking it."""
@@ -171,7 +178,7 @@ class Recovery:
             names = ", ".join(waiting)
             return f"{answered} of {needed} members answered about the past; not yet: {names}"
         return (
-            f"the last {self.lacking} of {self._own.known_size} own entries are signed, and no"
+            f"the last {self.lacking} of {self.signed} own entries are signed, and no"
             " member that answers hands them over"
         )
 
@@ -217,6 +224,8 @@ class Recovery:
                 await self._own.remember(seen)
             except SuspendedPeerError as error:
                 raise forked_self(f"{peer} has seen a checkpoint that contradicts it") from error
+            # A follower may forget it when it starts anew; then it would look as if all were here.
+            self._signed = max(self._signed, claimed_size(seen))
         for position in await self._exchange(peer):
             if position.log == self._name:
                 self.learned(peer, position.size, position.certified)

@@ -395,6 +395,7 @@ class Replicator:
         self._halted = True
         self.own_log.halt(error)
         self.pusher.halt()
+        self.witness.close()
         if isinstance(error, ForkedSelfError):
             self.recovery.convicted(error)
             self.hooks.alert(FORKED_SELF, self.name, str(error))

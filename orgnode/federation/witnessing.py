@@ -72,6 +72,10 @@ class WitnessService:
         """The node knows its own past: begin to cosign."""
         self._open = True
 
+    def close(self) -> None:
+        """The disk is not what it was: cosign nothing any more."""
+        self._open = False
+
     async def add_checkpoint(self, peer: str, body: bytes) -> Reply:
         """Answer a member's request; the owner of the log need not be the one who asks.
 
@@ -99,7 +103,7 @@ class WitnessService:
         name = log_of(self._mesh, request)
         if not self._open:
             raise RecoveringError(
-                "this witness is still asking other members about its own past",
+                "this witness does not know its own past, and cosigns nothing until it does",
                 hint="ask again later",
             )
         async with self._locks[name]:

@@ -21,6 +21,7 @@ from mesh.sighting import compose_sighting, parse_sighting
 from mesh.signal import parse_signal
 from mesh.testing.history import Acknowledged
 from mesh.testing.members import make_mesh
+from mesh.testing.orglog import TODAY
 from mesh.testing.seeds import seeded
 from mesh.testing.signals import (
     Lie,
@@ -182,9 +183,9 @@ class Workload:
         life = next(self._lives)
         return Draft(
             kind=Kind.SIGNAL,
-            expires=Day(node.today() + max(1, _LIFE - life)),
+            expires=Day(TODAY + max(2, _LIFE - life)),
             body=made.body,
-            salt=made.salt if life < _LIFE - 1 else None,
+            salt=made.salt if life < _LIFE - 2 else None,
             signal=parse_signal(made.body),
         )
 

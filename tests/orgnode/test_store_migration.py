@@ -230,8 +230,11 @@ async def test_what_has_no_certificate_counts_once_it_has_one(path: Path) -> Non
             Outcome.LAPSED: 1,
         }
         before = store.last_seq()
-        for log in (OWN, PEER, THIRD):
+        for log in (OWN, PEER):
             await shelf.certify(log)
+        assert store.sources([A])[A][1].confirmed_by == ()
+        assert store.promotions([B]) == {}
+        await shelf.certify(THIRD)
         (first, second) = store.sources([A])[A]
         assert (first.signal, second.signal) == (own.entry_id, one.entry_id)
         assert (second.received, second.confirmed_by) == (9000.0, (THIRD,))

@@ -468,6 +468,24 @@ def test_each_operation_of_a_commit_has_its_own_outcome(path: Path) -> None:
     connection.close()
 
 
+def test_a_commit_that_fails_tells_all_but_those_that_failed_before(path: Path) -> None:
+    connection = open_writer(path)
+
+    def ends_the_transaction(connection: sqlite3.Connection) -> None:
+        connection.execute("ROLLBACK")
+        raise sqlite3.OperationalError("disk I/O error")
+
+    bad = Operation(lambda c: 1 // 0)
+    good = Operation(lambda c: c.execute("INSERT INTO meta VALUES ('k', x'')"), erases=True)
+    last = Operation(ends_the_transaction)
+    assert not commit_batch(connection, [bad, good, last])
+    assert isinstance(bad.error, ZeroDivisionError)
+    assert isinstance(good.error, StoreError)
+    assert isinstance(last.error, StoreError)
+    assert connection.execute("SELECT count(*) FROM meta").fetchone() == (0,)
+    connection.close()
+
+
 # --- conditions of the disk
 
 

@@ -91,7 +91,7 @@ def test_a_cancelled_timer_does_not_count() -> None:
 
     loop = VirtualLoop()
     assert loop.run(main()) == 1.0
-    assert not loop._scheduled
+    assert not loop._heap
 
 
 def test_executors_run_at_once_and_hand_errors_over() -> None:

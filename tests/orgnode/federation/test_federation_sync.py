@@ -652,6 +652,25 @@ async def test_missing_bodies_are_asked_for_again(world: World, store: SqliteSto
     assert store.state(log.name).size == 6
 
 
+async def test_the_body_of_an_unknown_kind_is_asked_for_too(
+    world: World, store: SqliteStore
+) -> None:
+    """This node can't read it, but it witnesses the log, and serves it to those who can."""
+    log = world.log(1, 1)
+    log.append_unknown()
+    body = log.withhold_body(1)
+    async with following(world, store, honest(log)) as one:
+        assert await one.pull() == 2
+        assert store.first_missing(log.name) == 1
+        log.answers[1] = body
+        await one.retry()
+        assert store.first_missing(log.name) is None
+        assert store.bodies(log.name, 1, 2) == [body]
+        asked = len(one.maverick.asked)
+        await one.retry()
+        assert len(one.maverick.asked) == asked
+
+
 async def test_a_wrong_body_is_asked_for_again(world: World, store: SqliteStore) -> None:
     log = world.log(1, 3)
     true = log.corrupt_body(1)

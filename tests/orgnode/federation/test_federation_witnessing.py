@@ -341,6 +341,10 @@ async def test_a_second_history_of_the_own_log_stops_this_node(cluster: Cluster)
     with pytest.raises(ForkedSelfError):
         await node.publish()
     assert node.store.meta("restored") == b"", "the next start asks everybody"
+    other = cluster.log(1, 1)
+    await hold(node, other)
+    with pytest.raises(RecoveringError):
+        await cosigned(node, other, 0)
     await node.replicator.stop()
     node.store.close()
 

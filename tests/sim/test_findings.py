@@ -1,0 +1,84 @@
+"""What the simulator found in the nodes, each as a test of the one thing that was wrong."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mesh.testing import TODAY, OrgLog, make_mesh
+from orgnode.federation.followed import LogEvents
+from orgnode.federation.hooks import Hooks
+from orgnode.federation.limits import Rhythm
+from orgnode.federation.recovery import Recovery
+from orgnode.federation.sync import LogSync
+from orgnode.store import SqliteStore
+from orgnode.testing.simnode import SimWorkers
+
+WORLD = make_mesh(4)
+OWN, PEER, *_ = (member.name for member in WORLD.members)
+
+
+def nothing(*_: object) -> None:
+    return None
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with SqliteStore.open(tmp_path / "node.db", name=OWN, mesh_id=WORLD.mesh.mesh_id) as opened:
+        yield opened
+
+
+def sync_of(name: str, store: SqliteStore) -> LogSync:
+    return LogSync(
+        member=WORLD.member(name).card,
+        mesh=WORLD.mesh,
+        store=store,
+        workers=SimWorkers(),
+        today=lambda: TODAY,
+        events=LogEvents(nothing, nothing, nothing, nothing),
+        limited=False,
+    )
+
+
+async def test_a_nearer_checkpoint_does_not_make_one_forget_a_larger(store: SqliteStore) -> None:
+    # A node that was put back to an old disk heard of 12 own entries, then was shown checkpoints of
+    # 7 and of 6 while it fetched. It took itself for whole at 7, and signed another eighth entry.
+    log, sync = OrgLog(WORLD, PEER), sync_of(PEER, store)
+    log.append_signals(12)
+    for size in (12, 7, 6):
+        await sync.consider(log.checkpoint(size))
+    assert sync.known_size == 12
+
+
+async def test_recovery_is_not_over_while_what_it_was_told_of_lacks(store: SqliteStore) -> None:
+    # The same, should the follower forget for any other reason: it starts anew after every error.
+    log = OrgLog(WORLD, OWN)
+    log.append_signals(12)
+
+    async def seen(name: str) -> bytes:
+        return log.checkpoint()
+
+    async def exchange(peer: str) -> tuple[Any, ...]:
+        return ()
+
+    async def forgetful(note: bytes) -> None:
+        return None
+
+    own = SimpleNamespace(size=6, known_size=6, remember=forgetful)
+    recovery = Recovery(
+        mesh=WORLD.mesh,
+        name=OWN,
+        store=store,
+        own=own,  # type: ignore[arg-type]
+        chaser=SimpleNamespace(),  # type: ignore[arg-type]
+        syncs={},
+        clients={PEER: SimpleNamespace(seen=seen)},  # type: ignore[dict-item]
+        exchange=exchange,
+        hooks=Hooks(),
+        rhythm=Rhythm(),
+        jitter=SimpleNamespace(),  # type: ignore[arg-type]
+    )
+    await recovery._hear(PEER)
+    assert recovery.lacking == 6
