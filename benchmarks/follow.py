@@ -48,6 +48,8 @@ async def _measure(root: Path, count: int, tokens: int) -> tuple[float, float]:
     network = found(root, 2, workers=2)
     source = network.orgs[0].name
     async with Node.open(network.orgs[0].datadir) as (node, _):
+        async with running_alone(network, 1):  # a node signs only after it has asked others
+            await node.replicator.recovery.done.wait()
         published = await _published(node, count, tokens)
         async with running_alone(network, 1) as reader:
             start, first = time.perf_counter(), await held(reader, source)

@@ -172,6 +172,7 @@ async def _ours_ready_made(root: Path) -> tuple[float, int]:
     network = found(root, 2, workers=2)
     async with running_alone(network, 1) as peer, Node.open(network.orgs[0].datadir) as (node, _):
         drafts = _ready_made(node)
+        await node.replicator.recovery.done.wait()
         start = time.perf_counter()
         await asyncio.gather(
             *(_append(node, drafts[place::IN_FLIGHT]) for place in range(IN_FLIGHT))

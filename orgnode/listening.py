@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import structlog
@@ -87,3 +87,19 @@ async def listen(host: str, port: int, crowd: Crowd) -> list[socket.socket]:
             one.close()
         raise
     return list(bound)
+
+
+async def close_listening(servers: Sequence[asyncio.Server]) -> None:
+    """Take no new connections.
+
+    asyncio sets up a connection one turn of the loop after it accepted it. If the server is closed
+    in between, the connection is forgotten without being closed, and its peer waits for nothing. So
+    first nothing is accepted any more, and then, a turn later, the servers are closed.
+    """
+    loop = asyncio.get_running_loop()
+    for server in servers:
+        for one in server.sockets:
+            loop.remove_reader(one.fileno())
+    await asyncio.sleep(0)
+    for server in servers:
+        server.close()

@@ -36,6 +36,7 @@ from orgnode.datadir import DataDir, RunInfo
 from orgnode.derived import DampenedEvents
 from orgnode.errors import OrgnodeError
 from orgnode.evaluating import Evaluator, SeatService
+from orgnode.federation.errors import RecoveringError
 from orgnode.federation.hooks import RECOVERING, Hooks
 from orgnode.federation.httpline import HttpLine
 from orgnode.federation.limits import Rhythm
@@ -45,6 +46,7 @@ from orgnode.feed import FeedHub
 from orgnode.keystore import KeyStore
 from orgnode.material import Material, load_material, load_mesh
 from orgnode.metrics import Metrics
+from orgnode.ownlog import LogClosedError
 from orgnode.promoting import Promoter
 from orgnode.publisher import Publisher
 from orgnode.store.sqlite import SqliteStore
@@ -216,11 +218,16 @@ class Node:
 
     def _recovering(self) -> str:
         recovery = self.replicator.recovery
-        if recovery.error is not None:
-            return str(recovery.error)
-        if recovery.done.is_set():
+        try:
+            self.own_log.check_open()
+        except RecoveringError:
+            answered, needed, waiting = recovery.progress
+        except LogClosedError:
             return ""
-        answered, needed, waiting = recovery.progress
+        except OrgnodeError as error:
+            return str(error)  # it never will: see the alert
+        else:
+            return ""
         if answered >= needed and recovery.lacking:
             return f"fetching the last {recovery.lacking} entries of the own log from members"
         return recovery_reason(answered, needed, waiting)

@@ -35,6 +35,9 @@ from proofs.note import Signer
 
 log = structlog.get_logger(__name__)
 
+# The most that any mesh lets an entry be dated ahead.
+_FAR_AHEAD_DAYS = 7
+
 __all__ = ["Appended", "Draft", "LogClosedError", "OwnLog", "OwnLogError", "forked_self"]
 
 
@@ -206,8 +209,12 @@ class OwnLog:
         if state.evidence is not None:
             raise forked_self(state.evidence.reason)
         history = self._store.history(self._name)
-        # Days never fall within a log, whatever a clock that was set back says.
-        day = Day(max(self._today(), history.last_day() or 0))
+        # Days never fall within a log, whatever a clock that was set back says. But what a clock
+        # that ran far ahead has dated was refused by peers, and must not hold the log up so long.
+        today = self._today()
+        last = history.last_day() or today
+        far = last > today + _FAR_AHEAD_DAYS
+        day = Day(max(today, today + self._mesh.constraints.clock_skew_days if far else last))
         batch = self._within_quota(batch, day, history)
         if not batch:
             return

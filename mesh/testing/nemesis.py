@@ -51,6 +51,10 @@ class Target(Protocol):
         """Start a machine again from its disk."""
         ...
 
+    def reboot(self, name: str) -> None:
+        """Have a machine shut down in order, and start again."""
+        ...
+
     def backup(self, name: str) -> None:
         """Copy a machine's disk."""
         ...
@@ -210,6 +214,13 @@ def crash_writing(rng: Random, window: Window) -> Iterator[Strike]:
         at = min(window.end, at + rng.uniform(0.05, 2.0))
 
 
+def reboots(rng: Random, window: Window) -> Iterator[Strike]:
+    """Some machines shut down in order and start again, one after the other: an upgrade."""
+    names = rng.sample(list(window.names), rng.randint(1, len(window.names)))
+    for name in names:
+        yield Strike(rng.uniform(window.start, window.end), "reboot", (name,))
+
+
 def power_cut(rng: Random, window: Window) -> Iterator[Strike]:
     """All machines lose power at once, and come back one by one."""
     for name in window.names:
@@ -281,6 +292,7 @@ ALL: Final[tuple[Episode, ...]] = (
     crash_again,
     crash_writing,
     crash_writing,
+    reboots,
     power_cut,
     old_backup,
     lonely_backup,

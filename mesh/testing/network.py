@@ -244,15 +244,19 @@ class SimNetwork:
     def _return(self, exchange: _Exchange, answer: Any) -> None:
         if self._vanishes(exchange, exchange.dst, exchange.src, "answer"):
             return
-        if not exchange.answer.done():
+        if self._awaited(exchange):
             self._count_received(exchange.src, answer)
             exchange.answer.set_result(answer)
 
     def _fail(self, exchange: _Exchange, error: NetworkError) -> None:
-        if isinstance(error, SilenceError):
-            self.met["deadline passed"] += 1
-        if not exchange.answer.done():
+        if self._awaited(exchange):
+            if isinstance(error, SilenceError):
+                self.met["deadline passed"] += 1
             exchange.answer.set_exception(error)
+
+    def _awaited(self, exchange: _Exchange) -> bool:
+        """Whether the sender is still there, and has had neither an answer nor an error."""
+        return exchange.number in self._exchanges and not exchange.answer.done()
 
     def _vanishes(self, exchange: _Exchange, src: str, dst: str, what: str) -> bool:
         if exchange.epoch != self._epochs[exchange.src]:

@@ -21,7 +21,7 @@ import asyncio
 import heapq
 from asyncio import base_events
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from concurrent.futures import Executor
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
@@ -307,9 +307,13 @@ class VirtualLoop(base_events.BaseEventLoop):
         task.add_done_callback(self._finished, context=_NOBODY)
         return task
 
-    def tasks_of(self, machine: Machine) -> int:
-        """How many tasks of a machine are not done."""
-        return sum(owner is machine for owner in self._living.values())
+    def tasks_of(self, machine: Machine, *, but: Collection[str] = ()) -> int:
+        """How many tasks of a machine are not done, leaving out some that it was told to start."""
+        left_out = {f"{machine.name}:{name}" for name in but}
+        return sum(
+            owner is machine and task.get_name() not in left_out
+            for task, owner in self._living.items()
+        )
 
     def bury(self, machine: Machine) -> None:
         """Set the tasks of a dead machine aside, so that nothing runs when memory is reclaimed."""

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from orgnode.api.connection import LocalConnection
 from orgnode.errors import OrgnodeError
-from orgnode.listening import Crowd, listen
+from orgnode.listening import Crowd, close_listening, listen
 
 log = structlog.get_logger(__name__)
 
@@ -90,8 +90,7 @@ class LocalServer:
     async def stop(self) -> None:
         """Take no more connections, finish running requests, and close."""
         servers, self._servers = self._servers, []
-        for server in servers:
-            server.close()
+        await close_listening(servers)
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()

@@ -106,7 +106,7 @@ class Chaser:
         Unless it is `urgent`, the owner's own push gets a moment to arrive first.
         """
         known = self._sources.get(source)
-        if known is None or not self._pulls:
+        if known is None:
             return
         was_idle = not self._wants(known)
         known.size, known.doubtful = size, doubtful
@@ -165,7 +165,8 @@ class Chaser:
             if self._sync.known_size <= self._sync.size:
                 self._full = False
                 self._hooks.calm(MIRROR_QUOTA, self._sync.name)
-        wanted = [(name, one) for name, one in self._sources.items() if self._wants(one)]
+        sources = self._sources.items() if self._pulls else ()
+        wanted = [(name, one) for name, one in sources if self._wants(one)]
         due = [(name, one) for name, one in wanted if one.ready <= loop.time()]
         if due:
             name, source = self._jitter.choice(due)
@@ -178,6 +179,7 @@ class Chaser:
     async def _pull(self, name: str, source: _Source, *, alone: bool) -> float:
         sync, before = self._sync, self._sync.size
         doubtful, source.doubtful = source.doubtful, False
+        said = source.size, source.certified
         try:
             async with asyncio.timeout(None if alone else _SLICE):
                 await sync.pull(source.client, certified=source.certified)
@@ -197,6 +199,8 @@ class Chaser:
         if source.backoff.failures:
             log.info("pull.recovered", peer=name, log=sync.name)
         self._contacts.worked(name, self._exchange)
+        if said != (source.size, source.certified):
+            return 0.0  # it has said something newer meanwhile
         if self._wants(source) and not doubtful and sync.size == before:
             # It holds less than it said. Its next word may be better, but is not taken at once.
             source.ready = asyncio.get_running_loop().time() + source.backoff.failed()

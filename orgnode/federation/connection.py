@@ -132,6 +132,12 @@ class ConnectionServer(web.Server):
         self._identify = identify
         self._limits = limits
         self._open: Counter[str] = Counter()
+        self._stopping = False
+
+    def pre_shutdown(self) -> None:
+        """Close idle connections, and let none in whose handshake ends from now on."""
+        self._stopping = True
+        super().pre_shutdown()
 
     def __call__(self) -> Connection:
         """The protocol of a new connection (called by asyncio)."""
@@ -139,6 +145,8 @@ class ConnectionServer(web.Server):
 
     def admit(self, transport: asyncio.BaseTransport) -> str | None:
         """The member behind a connection whose handshake is done, or None if it must be cut."""
+        if self._stopping:
+            return None  # nobody would close it any more
         tls = cast("ssl.SSLObject | None", transport.get_extra_info("ssl_object"))
         member = None if tls is None else self._identify(tls)
         if member is None:

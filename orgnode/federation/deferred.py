@@ -41,7 +41,7 @@ class DeferredBodies:
         # Attempts so far, and when the next one is due.
         self._attempts: dict[int, tuple[int, float]] = {}
 
-    async def ask(self, sources: Sequence[PeerClient]) -> AsyncIterator[list[Item]]:
+    async def ask(self, sources: Iterable[PeerClient]) -> AsyncIterator[list[Item]]:
         """Ask for what is due and hand out what came, range by range.
 
         What is handed out is to be stored before the next range is asked for: the next source is

@@ -29,7 +29,12 @@ from orgnode.federation.backoff import Backoff, pause
 from orgnode.federation.certifying import Certifying
 from orgnode.federation.client import PeerClient
 from orgnode.federation.contacts import Contacts
-from orgnode.federation.errors import PeerAnswerError, PeerError, StaleOldSizeAnswer
+from orgnode.federation.errors import (
+    NotMirroredError,
+    PeerAnswerError,
+    PeerError,
+    StaleOldSizeAnswer,
+)
 from orgnode.federation.fetch import end
 from orgnode.federation.limits import Rhythm
 from orgnode.federation.ports import Workers
@@ -150,8 +155,6 @@ class Pusher:
                 rest = await self._step(line)
             except (OrgnodeError, MeshError, ProofsError) as error:
                 self._failed(line, error)
-                if not isinstance(error, PeerAnswerError):
-                    line.held = None  # after an outage the peer may stand elsewhere
             except Exception as error:
                 log.exception("push.crashed", peer=line.peer)
                 self._failed(line, error)
@@ -213,8 +216,9 @@ class Pusher:
             if not line.cosigning.failures:
                 log.info("push.not_cosigned", peer=line.peer, error=type(error).__name__)
             line.cosign_at = self._now() + line.cosigning.failed()
-            line.held = None  # perhaps it lacks what it had: ask where it stands
-            if not isinstance(error, PeerAnswerError) or error.status != _NOT_NOW:
+            if isinstance(error, PeerAnswerError) and error.told == NotMirroredError.__name__:
+                line.held = None  # it lacks what it had, or a body of it: ask where it stands
+            elif not isinstance(error, PeerAnswerError) or error.status != _NOT_NOW:
                 self._contacts.failed(line.peer, "cosign", error)
         else:
             line.cosigning.worked()

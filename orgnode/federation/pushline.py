@@ -13,7 +13,7 @@ from orgnode.federation.client import PeerClient
 class PushLine:
     """How one peer stands to the own log. Every number is the peer's word, and checked nowhere.
 
-    `held`: entries that it holds, None when that is not known (at the start, after an outage).
+    `held`: entries that it holds, None when that is not known.
     `certified`: entries whose certificate it has. `witnessed`: the size that it cosigned last.
     `round`: number of the newest round in which it did its part; `ready`: when it may be told of
     what came since, if that round is still open then. `cosigning`: how often its witness refused;

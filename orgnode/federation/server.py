@@ -25,7 +25,7 @@ from orgnode.federation.errors import ListenError, PortInUseError
 from orgnode.federation.limits import ServerLimits
 from orgnode.federation.reply import ReadBody, RefusedError, Reply, too_large
 from orgnode.federation.service import FederationService
-from orgnode.listening import Crowd, listen
+from orgnode.listening import Crowd, close_listening, listen
 from orgnode.tls import member_of, peer_pin
 
 log = structlog.get_logger(__name__)
@@ -102,8 +102,7 @@ class FederationServer:
         """Take no new connections, give running exchanges `drain` seconds, close the rest."""
         servers, self._servers = self._servers, []
         connections, self._connections = self._connections, None
-        for server in servers:
-            server.close()
+        await close_listening(servers)
         if connections is not None:
             await asyncio.sleep(0)  # requests that have just arrived get their handler first
             connections.pre_shutdown()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from mesh.certificate import CertificateError
@@ -132,7 +132,6 @@ class LogSync:
         checkpoint, the certificate or the entries do not verify, SuspendedPeerError,
         MirrorQuotaError, StoreError.
         """
-        self._held.refuse_suspended()
         async with self._patiently() as locked:
             if locked:
                 try:
@@ -150,7 +149,6 @@ class LogSync:
         Raises RefusedCheckpointError when it is not one, SuspendedPeerError when it proves two
         histories, StoreError.
         """
-        self._held.refuse_suspended()
         async with self._held.lock:
             await self._held.offer(checkpoint)
 
@@ -159,12 +157,11 @@ class LogSync:
 
         Raises as `consider` does.
         """
-        self._held.refuse_suspended()
         async with self._held.lock:
             await self._held.offer(checkpoint)
             await self._held.remember()
 
-    async def retry_bodies(self, sources: Sequence[PeerClient]) -> int:
+    async def retry_bodies(self, sources: Iterable[PeerClient]) -> int:
         """Ask sources, one after the other, for bodies that are missing here and due.
 
         Returns how many entries were decided by it. Raises FollowerError, StoreError.

@@ -26,8 +26,8 @@ from mesh.outcome import Outcome
 from mesh.wire import Erased
 from orgnode.federation.accusing import Accuser
 from orgnode.federation.chasing import Chaser
+from orgnode.federation.client import PeerClient
 from orgnode.federation.errors import NotMirroredError
-from orgnode.federation.fetch import Fetcher
 from orgnode.federation.gossip import Gossip
 from orgnode.federation.recovery import Recovery
 from orgnode.federation.reply import NOT_SERVED, RefusedError
@@ -37,7 +37,7 @@ from orgnode.federation.witnessing import WitnessService
 from orgnode.store import SqliteStore, StoreError, effects, token_rows
 from orgnode.testing import lyingdisk
 from proofs.checkpoint import parse_checkpoint_text
-from proofs.note import parse_note
+from proofs.note import parse_note, write_note
 
 Swap = tuple[object, str, object]
 """Where, under which name, and what is put there instead."""
@@ -262,19 +262,18 @@ def _bodies_once() -> list[Swap]:
     return [(Chaser, "_bodies", planted)]
 
 
-@_bug("certificates kept to oneself", "it never fetches a certificate that others have")
+@_bug("certificates kept to oneself", "it takes a certificate from its owner only")
 def _no_certificates() -> list[Swap]:
-    async def planted(self: Any, source: Any, *, certified: int = 0) -> int:
-        held, before = self._held, self._held.size
-        held.refuse_suspended()
-        checkpoint = await source.checkpoint(self.name)
-        async with held.lock:
-            await held.offer(checkpoint)
-            await held.remember()
-        await self._follow(Fetcher(source, self.name))
-        return int(held.size - before)
+    pull, checkpoint = LogSync.pull, PeerClient.checkpoint
 
-    return [(LogSync, "pull", planted)]
+    async def uncertified(self: Any, source: Any, *, certified: int = 0) -> int:
+        return await pull(self, source)
+
+    async def bare(self: Any, log: str) -> bytes:
+        note = parse_note(await checkpoint(self, log), 1 << 16)
+        return write_note(note.text, note.signatures[:1])
+
+    return [(LogSync, "pull", uncertified), (PeerClient, "checkpoint", bare)]
 
 
 @_bug("evidence kept to oneself", "it suspends whom it catches, and tells nobody")

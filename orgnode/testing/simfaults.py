@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from functools import partial
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from mesh.testing.history import Forgone
 from mesh.testing.nemesis import Strike
 from mesh.testing.network import Conditions
+from mesh.testing.virtualtime import Machine
 from orgnode.federation.recovery import RESTORED
 from orgnode.testing.simnode import SimNode
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 _SKEW: Final = 0.49
 """Of what a plan says: two clocks are never further apart than the constraints allow, a day."""
 _RESTORING: Final = 1.0
+_STOPPING: Final = 30.0
 
 
 class Faults:
@@ -28,6 +31,7 @@ class Faults:
         self._run = run
         self._backups: dict[str, bytes] = {}
         self._restored: str | None = None
+        self._stopping: set[Machine] = set()
 
     def heal(self) -> None:
         """End every fault, but for the machines that broke for good."""
@@ -89,6 +93,25 @@ class Faults:
     def _trapped(self, node: SimNode, starts: int) -> None:
         if node.up and node.starts == starts:
             self.crash(node.name)
+
+    def reboot(self, name: str) -> None:
+        """See `Target.reboot`."""
+        for node in self._run.bodies_of(name):
+            if node.up and node.machine not in self._stopping:
+                self._stopping.add(node.machine)
+                node.machine.start(self._stop(node), "stop")
+
+    async def _stop(self, node: SimNode) -> None:
+        try:
+            async with asyncio.timeout(_STOPPING):
+                left = await node.stop()
+        except TimeoutError:
+            self._run.broke("a node does not stop", node.name)
+            return
+        self._run.met["shut down in order"] += 1
+        if left and node.name in self._run.history.honest:
+            self._run.broke("a stopped node goes on", f"{left} tasks of {node.name}")
+        self._run.at(self._run.loop.now + _RESTORING, self.restart, node.name)
 
     def restart(self, name: str) -> None:
         """See `Target.restart`."""

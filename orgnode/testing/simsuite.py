@@ -28,6 +28,7 @@ EXPECTED: Final = (
     "nobody there",
     "broke off",
     "crash",
+    "shut down in order",
     "write lost in a crash",
     "acknowledgement lost in a crash",
     "StoreFullError",

@@ -170,8 +170,10 @@ class SimRun:
         violation: Exception | None = None
         self.settled: float | None = None
         try:
-            self.loop.run(self._main())
-            self._judge()
+            try:
+                self.loop.run(self._main())
+            finally:
+                self._judge()  # what may never happen tells more than what did not come about
         except (ViolationError, VirtualTimeError, ExceptionGroup) as error:
             violation = error
         finally:
@@ -273,6 +275,10 @@ class SimRun:
     def rng(self, purpose: str) -> Random:
         """A generator for one purpose of this run."""
         return seeded(f"sim {purpose}", self.plan.seed)
+
+    def broke(self, rule: str, shown: str) -> None:
+        """A rule was broken, in the middle of the run."""
+        self._crashes.append(ViolationError(rule, f"{shown}, {self.loop.now:.3f} s"))
 
     def crashed(self, event: str, error: BaseException | None) -> None:
         """A part of an honest node failed in a way that it has no name for."""

@@ -354,13 +354,16 @@ class HistoryContract:
     async def test_a_signal_and_its_retraction_whose_bodies_come_together(
         self, store: Store, shelf: Shelf
     ) -> None:
+        own = await shelf.signal(OWN, A)
         row = signal_row([A])
         late = retraction_row(row.entry_id)
         await shelf.add(PEER, waiting(row), waiting(late))
         await shelf.add(THIRD, promotion_row((B, A, [row.entry_id])))
         rows = [replace(row, index=0), replace(late, index=1)]
         assert await store.resolve_deferred(PEER, rows) == 2
-        assert holders(store, A) == []
+        assert holders(store, A) == [own]
+        assert store.promotable(0) == [(A, own)]
+        assert store.promotable(1) == []
         assert store.promotions([B])[B][0].held_by == ()
 
     async def test_own_tokens_that_pause(self, open_store: Open) -> None:

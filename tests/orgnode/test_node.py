@@ -15,10 +15,13 @@ from mesh.days import Day
 from mesh.genesis import draft_genesis, merge_genesis, sign_genesis
 from mesh.member import sign_card
 from orgnode import node as node_module
+from orgnode.api import Readiness
 from orgnode.client import ApiError, NodeClient
 from orgnode.config import load_config
 from orgnode.datadir import RunInfo
 from orgnode.errors import CertificateError, UnknownIncidentError
+from orgnode.federation.errors import ForkedSelfError
+from orgnode.federation.recovery import Recovery
 from orgnode.keystore import KeyStore
 from orgnode.material import ForeignKeysError, NotJoinedError, load_mesh
 from orgnode.node import Node
@@ -220,6 +223,18 @@ def test_a_genesis_is_not_joined_with_a_certificate_that_its_card_does_not_pin(
     config = load_config(own.datadir)
     with pytest.raises(CertificateError, match=other.name):
         load_mesh(own.datadir, config, stores[own.name])
+
+
+async def test_a_node_says_what_else_keeps_it_from_signing(
+    network: TestNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Node.open(network.orgs[0].datadir) as (node, _):
+        monkeypatch.setattr(Recovery, "progress", (1, 1, ()))
+        monkeypatch.setattr(Recovery, "lacking", 7)
+        assert "the last 7 entries" in node.readiness().recovering
+        node.own_log.halt(ForkedSelfError("there are two histories"))
+        assert node.readiness() == Readiness((), "there are two histories")
+    assert node.readiness().reasons == ("draining",)
 
 
 @pytest.mark.parametrize("cooldown", [0, 1])

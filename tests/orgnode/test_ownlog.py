@@ -333,6 +333,19 @@ async def test_days_never_fall_whatever_the_clock_says(store: SqliteStore) -> No
     await log.drain()
 
 
+async def test_a_clock_that_was_far_ahead_does_not_hold_the_log_up(store: SqliteStore) -> None:
+    today = [Day(TODAY + 8)]
+    log = own_log(store, today=lambda: today[0])
+    await log.start()
+    await log.append(sighting(1))
+    for number, (day, expected) in enumerate([(1, 8), (0, WORLD.mesh.constraints.clock_skew_days)]):
+        today[0] = Day(TODAY + day)
+        placed = await log.append(sighting(2 + number))
+        (record,) = store.records(OWNER.name, placed.index, placed.index + 1)
+        assert record.day == TODAY + expected
+    await log.drain()
+
+
 async def test_salts_are_drawn_unless_they_are_given(store: SqliteStore) -> None:
     drawn = [bytes([n]) * 32 for n in range(2)]
     log = own_log(store, entropy=lambda n: drawn.pop(0)[:n])

@@ -103,7 +103,7 @@ def test_every_kind_of_episode_is_drawn() -> None:
     }
     assert verbs == {
         *("cut", "restore", "weather", "slow", "crash", "restart", "backup", "restore_backup"),
-        *("skew", "slow_disk", "full_disk", "crash_writing"),
+        *("skew", "slow_disk", "full_disk", "crash_writing", "reboot"),
     }
 
 

@@ -1,6 +1,7 @@
 """The simulated network: what each fault does to a request, and that it is counted."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
@@ -182,6 +183,22 @@ def test_what_a_dead_machine_sent_goes_on_until_it_is_forgotten() -> None:
                 network.forget("a")
             await asyncio.sleep(20)
         assert echo.got == ["forgotten: False"]
+
+    play(scenario)
+
+
+def test_nobody_is_told_who_is_not_there_any_more() -> None:
+    async def scenario(network: SimNetwork, echo: Echo) -> None:
+        network.detach("b")
+        for _ in range(10):  # about half of them are going to be refused
+            asker = Machine("a", echo.loop)
+            asker.start(ask(network))
+            await asyncio.sleep(0.001)
+            asker.kill()
+            network.detach("a")
+        await asyncio.sleep(60)
+        gc.collect()  # an error that was set and never taken shows then
+        assert network.met["nobody there"] > 0
 
     play(scenario)
 

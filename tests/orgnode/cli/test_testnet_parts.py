@@ -13,16 +13,18 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 
+from orgnode.api.node_models import ReadyAnswer
 from orgnode.cli.checks import Check
 from orgnode.cli.network_checks import check_peers
 from orgnode.config import load_config
+from orgnode.datadir import RunInfo
 from orgnode.keystore import KeyStore
 from orgnode.testnet import (
     NodeStartError,
@@ -34,6 +36,7 @@ from orgnode.testnet import (
     ports,
     processes,
 )
+from orgnode.testnet import network as network_module
 from orgnode.testnet.processes import ProcessId
 from orgnode.testnet.state import FILE, read_state, write_state
 from orgnode.tls import server_context
@@ -257,6 +260,57 @@ async def test_a_node_that_is_never_ready_is_given_up(network: TestNetwork, tmp_
     network.orgs = (org.with_process(process),)
     with pytest.raises(NodeStartTimeoutError):
         await network.up(within=0.2)
+    await asyncio.to_thread(network.down)
+
+
+class Recovering:
+    """A client of nodes that ask others about their pasts for so many more looks."""
+
+    looks = 0
+
+    @classmethod
+    def from_datadir(cls, path: Path, timeout: float) -> Recovering:
+        return cls()
+
+    async def __aenter__(self) -> Recovering:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        return None
+
+    async def ready(self) -> ReadyAnswer:
+        Recovering.looks -= 1
+        waits = "asking members" if Recovering.looks >= 0 else ""
+        return ReadyAnswer(ready=True, reasons=[], recovering=waits)
+
+
+@pytest.mark.parametrize(
+    ("running", "signing", "waits"),
+    [(3, None, True), (3, False, False), (2, None, False), (2, True, True)],
+)
+async def test_nodes_are_waited_for_until_they_sign_if_they_can(
+    network: TestNetwork,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    running: int,
+    signing: bool | None,
+    waits: bool,
+) -> None:
+    """All three make the quorum of three; what two wait for does not come."""
+    monkeypatch.setattr(network_module, "NodeClient", Recovering)
+    process = started(tmp_path, SLEEPER)
+    network.orgs = tuple(org.with_process(process) for org in network.orgs[:running])
+    with ExitStack() as locks:
+        for org in network.orgs:
+            locks.enter_context(org.datadir.lock())
+            org.datadir.write_run(RunInfo(process.pid, "127.0.0.1", 1, 1))
+        monkeypatch.setattr(Recovering, "looks", 10)
+        await network.up(signing=signing)
+        assert (Recovering.looks < 0) == waits
+        monkeypatch.setattr(Recovering, "looks", 1_000_000)
+        if waits:
+            with pytest.raises(NodeStartTimeoutError, match="asking members"):
+                await network.up(within=0.1, signing=signing)
     await asyncio.to_thread(network.down)
 
 

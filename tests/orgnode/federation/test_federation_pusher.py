@@ -43,6 +43,8 @@ class Listener:
         self.asked: list[str] = []
         self.say: list[Reply | type[Hang]] = []
         self.refuse: list[Reply | type[Hang]] = []
+        self.receipt: Reply | None = None
+        self.forget = False
         self.go_on: asyncio.Event | None = None
         self.reached = asyncio.Event()
 
@@ -57,6 +59,8 @@ class Listener:
             return await self._announced(decode_announcement(body, WireLimits()))
         if what == "add-checkpoint":
             return await self._cosign(AddCheckpoint.parse(body))
+        if what.startswith("receipts") and self.receipt is not None:
+            return self.receipt
         return Reply(404, "application/json", b'{"error":{"code":"NotServedError"}}')
 
     async def _announced(self, announcement: Announcement) -> Reply:
@@ -74,6 +78,10 @@ class Listener:
     async def _cosign(self, request: AddCheckpoint) -> Reply:
         if self.refuse:
             return await said(self.refuse.pop(0))
+        if self.forget:
+            self.held, self.forget = 0, False
+        if self.held < size_of(request.checkpoint):
+            return Reply(503, "application/json", b'{"error":{"code":"NotMirroredError"}}')
         if request.old != self.witnessed:
             return stale_size_reply(self.witnessed)
         self.witnessed = size_of(request.checkpoint)
@@ -258,7 +266,8 @@ async def test_a_peer_that_goes_back_is_told_again(tmp_path: Path) -> None:
 
 
 async def test_the_first_request_is_a_guess_that_the_witness_corrects(tmp_path: Path) -> None:
-    async with publishing(tmp_path, 1, 2, started=False) as one:
+    patient = replace(QUICK, backoff=60.0, backoff_cap=60.0)  # so nothing is tried twice here
+    async with publishing(tmp_path, 1, 2, started=False, rhythm=patient) as one:
         await one.grow(4)
         for peer in one.peers.values():
             peer.held, peer.witnessed = 4, 3
@@ -289,6 +298,48 @@ async def test_a_witness_that_was_put_back_is_asked_from_where_it_stands(tmp_pat
         one.peers[2].witnessed = 0
         await one.grow(2)
         await until(lambda: one.certified == 5)
+
+
+async def test_a_witness_that_lost_what_it_held_is_handed_it_again(tmp_path: Path) -> None:
+    """Between the push and the question it was put back to an old disk."""
+    async with publishing(tmp_path, 1, 2) as one:
+        peer = one.peers[1]
+        peer.forget = True
+        await one.grow(3)
+        await until(lambda: one.certified == 3)
+        assert peer.held == 3
+
+
+async def test_a_bad_receipt_holds_up_no_push(tmp_path: Path) -> None:
+    patient = replace(QUICK, backoff=60.0, backoff_cap=60.0)
+    async with publishing(tmp_path, 1, 2, 3, rhythm=patient) as one:
+        for place, reply in enumerate(
+            (NOT_NOW, note_reply(b"nonsense"), note_reply("a\n\n\N{EM DASH} a b\n".encode())), 1
+        ):
+            one.peers[place].receipt = reply
+        await one.node.retract(await one.node.signal())
+        await until(lambda: all("receipts" in " ".join(p.asked) for p in one.peers.values()))
+        for size in (3, 4):
+            await one.grow(1)
+            await until(lambda size=size: all(p.certified == size for p in one.peers.values()))
+
+
+async def test_receipts_are_looked_for_once_after_the_log_has_grown(tmp_path: Path) -> None:
+    async with publishing(tmp_path, 1, 2) as one:
+        looked: list[str] = []
+        collect = one.pusher._receipts.collect
+
+        async def counting(client: Any) -> bool:
+            looked.append(client.card.name)
+            return await collect(client)
+
+        one.pusher._receipts.collect = counting  # type: ignore[method-assign]
+        await one.grow(1)
+        await until(lambda: len(looked) == 2)
+        for _ in range(5):
+            one.pusher._wake()
+            await asyncio.sleep(0.01)
+        assert sorted(looked) == [one.cluster.name(1), one.cluster.name(2)]
 
 
 async def test_a_witness_that_claims_more_than_there_is_stops_nothing(tmp_path: Path) -> None:
@@ -342,6 +393,18 @@ async def test_without_a_quorum_the_others_are_told_what_came_since(tmp_path: Pa
         assert loop.time() - cosigned >= 0.08, "only after the others had time to certify"
         assert peer.cosigned == [1], "the round is still that of the first"
         assert one.certified == 0
+
+
+async def test_a_round_is_certified_though_more_has_come_than_a_push_holds(tmp_path: Path) -> None:
+    """What the open round covers goes first; the rest is too much for one announcement."""
+    async with publishing(tmp_path, 1, 2, rhythm=replace(QUICK, round_timeout=60.0)) as one:
+        one.cluster.net.split([one.node.name], one.cluster.names[1:])
+        await one.grow(1)
+        await until(lambda: one.line(1).backoff.failures > 0)
+        await one.grow(300)
+        one.cluster.net.heal()
+        await until(lambda: one.certified == 1)
+        assert all(peer.cosigned == [1] for peer in one.peers.values())
 
 
 async def test_a_witness_that_refuses_is_asked_less_and_less(tmp_path: Path) -> None:

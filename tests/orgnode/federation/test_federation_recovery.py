@@ -362,6 +362,18 @@ async def test_an_amnesia_that_shows_later_stops_the_node_and_asks_all_next_time
         await until(lambda: everywhere([healed, *nodes[1:]], healed.name, 4))
 
 
+async def test_once_it_signs_a_node_follows_its_own_log_no_more(tmp_path: Path) -> None:
+    """Two would write to it. Only bodies that mirrors lacked are still asked for."""
+    async with running(tmp_path) as cluster:
+        nodes = await cluster.start_all()
+        await nodes[0].publish(2)
+        await until(lambda: everywhere(nodes, nodes[0].name, 2))
+        nodes[0].replicator._own_chaser.hint(nodes[1].name, 10**6, urgent=True)
+        await asyncio.sleep(0.1)
+        asked = [path for path in cluster.net.paths() if path.startswith("acme>")]
+        assert not any(f"logs/{nodes[0].name}/checkpoint" in path for path in asked)
+
+
 async def test_a_full_disk_at_the_end_is_tried_again(tmp_path: Path) -> None:
     class Full:
         def __init__(self, store: object) -> None:

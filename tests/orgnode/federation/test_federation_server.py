@@ -30,6 +30,7 @@ from orgnode.federation.errors import (
     SuspendedPeerError,
 )
 from orgnode.federation.paths import ANNOUNCE, log_path
+from orgnode.listening import Crowd
 from orgnode.store import StoreFullError
 from orgnode.store.sqlite import SqliteStore
 from orgnode.tls import server_context
@@ -710,3 +711,22 @@ async def test_stopping_does_not_wait_for_ever(world: World, store: SqliteStore)
             await server.stop(drain=0.2)
         with pytest.raises(PeerUnreachableError):
             await running
+
+
+async def test_a_handshake_that_ends_after_the_server_is_cut(
+    world: World, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would close that connection any more: the server has forgotten all of its own."""
+    accepted, enter = asyncio.Event(), Crowd.enter
+    monkeypatch.setattr(Crowd, "enter", lambda crowd: (accepted.set(), enter(crowd))[1])
+    async with serving(world, store) as server:
+        reader, writer = await asyncio.open_connection(HOST, server.port)
+        await accepted.wait()
+        await server.stop(drain=0.1)
+        try:
+            async with asyncio.timeout(5):
+                with suppress(ConnectionError, ssl.SSLError):
+                    await writer.start_tls(world.client_context(1, 0))
+                    assert await reader.read() == b""
+        finally:
+            writer.transport.abort()
