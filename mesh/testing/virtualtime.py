@@ -324,7 +324,7 @@ class VirtualLoop(base_events.BaseEventLoop):
     def _finished(self, task: asyncio.Task[Any]) -> None:
         machine = self._living.pop(task, None)
         if task._log_traceback:  # it failed, and nobody has asked yet
-            if machine is None or (machine.alive and not machine.may_fail):
+            if machine is None or not machine.may_fail:
                 self._failed.append(task)
             else:
                 error = task.exception()

@@ -18,7 +18,7 @@ from typing import NoReturn
 import structlog
 
 from mesh.evidence import Evidence, split_evidence
-from mesh.follower import LogFollower
+from mesh.follower import MAX_SEGMENT, LogFollower
 from mesh.following import Diagnosis, FollowerState, SuspendedLogError
 from mesh.genesis import Mesh
 from mesh.member import MemberCard
@@ -48,15 +48,27 @@ class LogEvents:
 
 
 class FollowedLog:
-    """What is known of one member's log: the follower in memory, and the store behind it."""
+    """What is known of one member's log: the follower in memory, and the store behind it.
 
-    def __init__(self, *, member: MemberCard, mesh: Mesh, store: Store, events: LogEvents) -> None:
+    `segment`: most entries that are taken at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        member: MemberCard,
+        mesh: Mesh,
+        store: Store,
+        events: LogEvents,
+        segment: int = MAX_SEGMENT,
+    ) -> None:
         self.member = member
         self.name = member.name
         self.lock = asyncio.Lock()
         self._mesh = mesh
         self._store = store
         self._events = events
+        self._segment = segment
         self._tree = _Tree(store, self.name)
         self._history = store.history(self.name)
         self._stale = False
@@ -174,7 +186,14 @@ class FollowedLog:
         return self._from_state(state)
 
     def _from_state(self, state: FollowerState) -> LogFollower:
-        return LogFollower(self._mesh, self.member, state, history=self._history, tree=self._tree)
+        return LogFollower(
+            self._mesh,
+            self.member,
+            state,
+            history=self._history,
+            tree=self._tree,
+            segment=self._segment,
+        )
 
     async def _second_root(self, error: SecondRootError) -> NoReturn:
         """The store knows another root for a size than the follower did: the proof of a split."""

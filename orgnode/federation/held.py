@@ -13,7 +13,7 @@ from dataclasses import replace
 from mesh.assessment import Assessed
 from mesh.certificate import Certificate, open_certificate
 from mesh.entry import Kind, claims_kind
-from mesh.follower import LogFollower
+from mesh.follower import MAX_SEGMENT, LogFollower
 from mesh.following import CheckedSegment, Segment
 from mesh.genesis import Mesh
 from mesh.member import MemberCard
@@ -43,7 +43,9 @@ class HeldLog(FollowedLog):
         events: LogEvents,
         quota: MirrorQuota | None = None,
     ) -> None:
-        super().__init__(member=member, mesh=mesh, store=store, events=events)
+        # No segment is larger than a day's worth: it would never be taken.
+        segment = MAX_SEGMENT if quota is None else min(MAX_SEGMENT, quota.most)
+        super().__init__(member=member, mesh=mesh, store=store, events=events, segment=segment)
         self._workers = workers
         self._today = today
         self._quota = quota

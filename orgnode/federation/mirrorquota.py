@@ -21,9 +21,14 @@ class MirrorQuota:
 
     def __init__(self, log: str, daily_quota: int) -> None:
         self._log = log
-        self._most = MIRROR_FACTOR * daily_quota
+        self._most = int(MIRROR_FACTOR * daily_quota)
         self._day: Day | None = None
         self._taken = 0
+
+    @property
+    def most(self) -> int:
+        """How many uncertified entries are mirrored in a day."""
+        return self._most
 
     def check(self, start: int, end: int, certified: int, today: Day) -> None:
         """Whether the entries [start, end) may be stored, of a log certified up to `certified`.

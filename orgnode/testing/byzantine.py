@@ -139,8 +139,12 @@ class Twins:
             for place in (member.name, f"{member.name}~")
         )
         self._rng = rng
-        self._met = {peer: rng.randrange(2) for peer in peers}
-        self._wander = rng.choice((0.0, 0.0, 0.02, 0.2))
+        # Half of them show their other face to one member only, and to that one not always: then it
+        # is the only one that can tell.
+        few = rng.random() < 0.5
+        self._wander = rng.choice((0.1, 0.4) if few else (0.0, 0.02, 0.2))
+        self._shown_both = {rng.choice(list(peers))} if few else set(peers)
+        self._met = {peer: 0 if few else rng.randrange(2) for peer in peers}
         for which, node in enumerate(self.nodes):
             node.meets = lambda peer, which=which: self._which(peer) == which  # type: ignore[misc]
 
@@ -149,6 +153,6 @@ class Twins:
         return self.nodes[self._which(sender)].place
 
     def _which(self, peer: str) -> int:
-        if self._wander and self._rng.random() < self._wander:
+        if peer in self._shown_both and self._rng.random() < self._wander:
             self._met[peer] = 1 - self._met[peer]
         return self._met[peer]

@@ -281,6 +281,14 @@ def _silent() -> list[Swap]:
     return [(Accuser, "_unpublished", lambda self: [])]
 
 
+@_bug("a task outlives its node", "it goes on gossiping after it was stopped")
+def _no_end() -> list[Swap]:
+    async def planted(self: Any) -> None:
+        return None
+
+    return [(Gossip, "stop", planted)]
+
+
 # --- retractions
 
 

@@ -165,6 +165,11 @@ def _draw_deeds(
         return Deed(at, verb, rng.choice(hit) if hit and rng.random() < 0.6 else node)
 
     deeds = [draw() for _ in range(rng.randint(7, 14))]
+    for strike in strikes:
+        if strike.verb == "restore_backup" and isinstance(name := strike.args[0], str):
+            # What an old disk lacks, and something to sign in its place.
+            deeds.append(Deed(max(0.3, strike.at - rng.uniform(0.05, 3.0)), "signal", name))
+            deeds.append(Deed(min(last, strike.at + rng.uniform(1.2, 8.0)), "signal", name))
     if rng.random() < _LONG_LOG:
         deeds.append(Deed(rng.uniform(1.0, last), "bulk", rng.choice(names)))
     # Somebody publishes early, or there is nothing for the faults to hit; a liar has something to

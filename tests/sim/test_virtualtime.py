@@ -175,6 +175,42 @@ def test_an_error_of_a_killed_machine_is_lost_with_it() -> None:
     VirtualLoop().run(main())
 
 
+@pytest.mark.parametrize("may_fail", [False, True])
+def test_an_error_of_a_machine_that_may_fail_is_only_counted(may_fail: bool) -> None:
+    async def fail() -> None:
+        raise OSError("a liar's own affair")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        Machine("liar", loop, may_fail=may_fail).start(fail())
+        await asyncio.sleep(1)
+
+    loop = VirtualLoop()
+    if may_fail:
+        loop.run(main())
+    else:
+        with pytest.raises(BaseExceptionGroup):
+            loop.run(main())
+    assert loop.tolerated == ({"OSError: a liar's own affair": 1} if may_fail else {})
+
+
+def test_tasks_of_a_machine_are_counted() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        machine = Machine("a", loop)
+        for name in ("one", "two", "three"):
+            machine.start(asyncio.sleep(5), name)
+        Machine("b", loop).start(asyncio.sleep(5), "one")
+        assert loop.tasks_of(machine) == 3
+        assert loop.tasks_of(machine, but={"one", "two"}) == 1
+        await asyncio.sleep(6)
+        assert loop.tasks_of(machine) == 0
+
+    VirtualLoop().run(main())
+
+
 def test_a_clock_may_be_wrong() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()

@@ -16,6 +16,7 @@ from mesh.evidence import verify_evidence
 from mesh.testing.orglog import TODAY, OrgLog
 from mesh.vector import LogPosition, decode_vector, encode_vector
 from mesh.wire import Announcement, WireError
+from orgnode.federation.errors import AnnouncementError
 from orgnode.federation.reply import Reply, octets_reply
 from orgnode.store import StoreFullError
 
@@ -174,7 +175,7 @@ async def test_who_holds_less_than_it_says_is_left_alone_for_a_while(tmp_path: P
         log = cluster.log(3, 2)
         for node in nodes:
             await hold(node, log)
-        claim = encode_vector([LogPosition(log.name, 10**9, 10**9, bytes(8))])
+        claim = encode_vector([LogPosition(log.name, 10**9, 0, bytes(8))])
         start = len(cluster.net.asked)
         for _ in range(10):
             await told(nodes[0], nodes[1].name, claim)
@@ -303,8 +304,9 @@ async def test_a_log_that_floods_is_left_alone_until_tomorrow(
         others = [await cluster.start(place, ready=False) for place in (1, 2)]
         node = await cluster.start(0, today=lambda: today[0])
         log = cluster.log(3, 3)
-        mirror = others[0].replicator.syncs[log.name]
-        mirror._held._quota = None
+        generous = others[0].replicator.syncs[log.name]._held  # it takes whatever comes
+        generous._quota, generous._segment = None, 256
+        generous.refresh()
         await hold(others[0], log)
         await node.replicator.gossip.exchange(others[0].name)
         await until(lambda: ("mirror_quota", log.name) in node.told.alerts)
@@ -358,6 +360,23 @@ async def test_an_announcement_with_a_gap_is_pulled_at_once(tmp_path: Path) -> N
         await handler(log.name, Announcement(log.checkpoint(), 2, (), ()))
         await until(lambda: nodes[0].holds(log.name) == 2)
         assert asyncio.get_running_loop().time() - start < 2
+
+
+async def test_an_announcement_that_does_not_fit_is_looked_into_at_once(tmp_path: Path) -> None:
+    """Broken bytes, or two histories: only what the owner serves can tell."""
+    async with running(tmp_path, rhythm=replace(STILL, patience=20.0)) as cluster:
+        nodes = await three(cluster)
+        log = cluster.log(3, 5)
+        twin = log.fork(3)
+        for number in range(4):
+            twin.append_sighting(f"{number:064x}")
+        await hold(nodes[0], log)
+        await hold(nodes[1], twin)
+        cluster.net.services[log.name] = nodes[1].replicator.service  # the owner's second face
+        told_of = twin.announcement(5, certified=False)
+        with pytest.raises(AnnouncementError):
+            await nodes[0].replicator._announced(log.name, told_of)
+        await until(lambda: nodes[0].replicator.syncs[log.name].suspended == "fork")
 
 
 async def test_entries_come_from_a_second_mirror_when_the_first_one_fails(tmp_path: Path) -> None:

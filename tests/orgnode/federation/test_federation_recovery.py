@@ -14,7 +14,8 @@ from mesh.evidence import verify_evidence
 from mesh.following import FollowerState
 from mesh.vector import LogPosition, decode_vector, encode_vector
 from mesh.wire import Announcement, encode_announcement
-from orgnode.federation.errors import ForkedSelfError, RecoveringError
+from orgnode.federation.backoff import Backoff
+from orgnode.federation.errors import ForkedSelfError, RecoveringError, SuspendedPeerError
 from orgnode.federation.reply import Reply, body_reader, note_reply, octets_reply
 from orgnode.ownlog import OwnLogError
 from orgnode.store import StoreFullError
@@ -174,6 +175,25 @@ async def test_an_empty_disk_is_restored_from_mirrors(tmp_path: Path) -> None:
         await until(lambda: everywhere([again, *nodes[1:]], again.name, 301))
 
 
+async def test_signing_begins_as_soon_as_the_last_entry_is_back(tmp_path: Path) -> None:
+    async with running(tmp_path, rhythm=replace(QUICK, behind_alert=1000.0)) as cluster:
+        await older(cluster)
+        go_on = asyncio.Event()
+
+        async def slow(asked: Asked) -> Reply | None:
+            if f"logs/{cluster.name(0)}/tile" in asked.path:
+                await go_on.wait()
+            return None
+
+        cluster.net.meddlers.append(slow)
+        again = await cluster.start(0, ready=False)
+        await until(lambda: again.replicator.recovery.progress[0] == 3)
+        assert again.replicator.recovery.lacking == 3
+        assert not again.replicator.recovery.done.is_set()
+        go_on.set()
+        await cluster.ready(again)
+
+
 async def test_after_a_restore_all_others_are_asked(tmp_path: Path) -> None:
     """What was never certified may be known to one member alone."""
     async with running(tmp_path) as cluster:
@@ -217,9 +237,10 @@ async def test_a_member_that_is_gone_for_ever_can_be_excused(tmp_path: Path) -> 
         assert again.store.meta("restored") == b"-"
 
 
-async def test_what_a_liar_shows_of_the_own_log_is_ignored(tmp_path: Path) -> None:
+async def test_what_a_liar_shows_of_the_own_log_does_not_count(tmp_path: Path) -> None:
     async with running(tmp_path) as cluster:
         await older(cluster)
+        await mark_restored(cluster, 0)
         liar = cluster.name(1)
         forged = cluster.log(2, 9)
 
@@ -229,14 +250,22 @@ async def test_what_a_liar_shows_of_the_own_log_is_ignored(tmp_path: Path) -> No
             return None
 
         cluster.net.meddlers.append(lying)
-        again = await cluster.start(0)
+        again = await cluster.start(0, ready=False)
+        await until(lambda: again.replicator.recovery.progress == (2, 3, (liar,)))
+        await asyncio.sleep(0.2)
+        assert again.replicator.recovery.progress == (2, 3, (liar,))
         assert again.size == 6
-        assert liar in again.replicator.recovery.progress[2], "its word does not count"
+        assert again.replicator.recovery.error is None
+        cluster.net.meddlers.clear()
+        await cluster.ready(again)
 
 
 async def test_who_does_not_hand_over_what_it_claims_does_not_count(tmp_path: Path) -> None:
     async with running(tmp_path) as cluster:
-        await cluster.start_all(1, 2, 3)
+        others, _ = await older(cluster)
+        await others[1].publish()
+        await until(lambda: everywhere(others, others[1].name, 1))
+        await mark_restored(cluster, 0)
         liar = cluster.name(1)
         claim = encode_vector([LogPosition(cluster.name(2), 10**6, 0, bytes(8))])
 
@@ -246,9 +275,51 @@ async def test_who_does_not_hand_over_what_it_claims_does_not_count(tmp_path: Pa
             return None
 
         cluster.net.meddlers.append(lying)
-        node = await cluster.start(0)
-        assert node.replicator.recovery.progress[0] == 2
-        assert liar in node.replicator.recovery.progress[2]
+        again = await cluster.start(0, ready=False)
+        await until(lambda: again.replicator.recovery.progress == (2, 3, (liar,)))
+        await asyncio.sleep(0.2)
+        assert again.replicator.recovery.progress == (2, 3, (liar,))
+        cluster.net.meddlers.clear()
+        await cluster.ready(again)
+
+
+async def test_a_log_that_is_suspended_here_holds_up_no_recovery(tmp_path: Path) -> None:
+    """Others may follow it still, and hold more of it; here nothing of it is cosigned."""
+    async with running(tmp_path) as cluster:
+        log = cluster.log(3, 3)
+        twin = log.fork(2)
+        twin.append_sighting("77" * 32)
+        knowing = cluster.build(0)
+        sync = knowing.replicator.syncs[log.name]
+        await sync.on_announce(log.announcement(0, certified=False))
+        with pytest.raises(SuspendedPeerError):
+            await sync.on_announce(twin.announcement(0, certified=False))
+        await knowing.replicator.stop()
+        knowing.store.close()
+        log.append_sighting("88" * 32)
+        others = [await cluster.start(place, ready=False) for place in (1, 2)]
+        for node in others:
+            await node.replicator.syncs[log.name].on_announce(log.announcement(0, certified=False))
+        again = await cluster.start(0)
+        assert again.holds(log.name) == 3
+
+
+async def test_a_sign_of_life_ends_the_waiting_for_a_member(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Patient(Backoff):
+        def failed(self) -> float:
+            super().failed()
+            return 60.0
+
+    monkeypatch.setattr("orgnode.federation.recovery.Backoff", Patient)
+    async with running(tmp_path) as cluster:
+        node = await cluster.start(0, ready=False)
+        await asyncio.sleep(0.1)
+        monkeypatch.undo()
+        await cluster.start(1, ready=False)
+        await cluster.start(2, ready=False)
+        await cluster.ready(node)
 
 
 async def test_what_was_signed_and_nobody_has_is_waited_for(tmp_path: Path) -> None:

@@ -490,6 +490,7 @@ async def test_who_is_accused_rightly_stops_signing(tmp_path: Path) -> None:
     async with running(tmp_path) as cluster:
         nodes = await cluster.start_all()
         victim, accuser = nodes[0], nodes[1]
+        cluster.net.split([victim.name], cluster.names[3:])
         await victim.publish(2)
         twin = cluster.log(0, 2)
         signed = victim.store.checkpoint(victim.name)
@@ -500,6 +501,10 @@ async def test_who_is_accused_rightly_stops_signing(tmp_path: Path) -> None:
         with pytest.raises(ForkedSelfError) as caught:
             await victim.publish()
         assert caught.value.hint
+        start = len(cluster.net.asked)
+        cluster.net.heal()
+        await asyncio.sleep(0.3)
+        assert not any(path.startswith("acme>dune ann") for path in cluster.net.paths(start))
         assert victim.told.evidence == []
         assert accusations(victim) == [], "nobody accuses itself"
         await cluster.stop(0)
