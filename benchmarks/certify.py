@@ -7,8 +7,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, aclosing
+from functools import partial
 from pathlib import Path
 
+from benchmarks import cpu
 from benchmarks.network import adjust, incident, running
 from benchmarks.report import Row, quantile
 from orgnode.client import NodeClient
@@ -21,8 +23,9 @@ ORGS = 5
 SIGNALS = 200
 PAUSE = 0.1
 SECONDS = 60.0
-RATE = 240.0
 TOKENS = 8
+LOADS = ((1, 230.0), (TOKENS, 210.0))
+"""How many tokens each signal has, and how many signals a second are offered."""
 QUOTA = 1_000_000
 
 
@@ -36,7 +39,7 @@ async def _listen(client: NodeClient, seen: dict[str, float], ready: asyncio.Eve
 
 async def _latency(root: Path) -> list[Row]:
     """One organization publishes ready-made signals, all five are watched."""
-    network = _premade(root, SIGNALS)
+    network = _premade(root, SIGNALS, TOKENS)
     async with running(network) as clients:
         seen: list[dict[str, float]] = [{} for _ in clients]
         listening = [asyncio.Event() for _ in clients]
@@ -67,13 +70,13 @@ async def _latency(root: Path) -> list[Row]:
     ]  # fmt: skip
 
 
-def _premade(root: Path, signals: int) -> TestNetwork:
+def _premade(root: Path, signals: int, tokens: int) -> TestNetwork:
     network = TestNetwork.create(root / "mesh", ORGS, daily_quota=QUOTA, module=PREMADE)
     adjust(network)
     genesis = network.orgs[0].datadir.genesis.read_bytes()
     for org in network.orgs:
         write_premade(
-            org.directory, genesis, org.name, signals // ORGS + 1, tokens=TOKENS, processes=2
+            org.directory, genesis, org.name, signals // ORGS + 1, tokens=tokens, processes=2
         )
     return network
 
@@ -98,15 +101,15 @@ async def _publish(client: NodeClient, numbers: Sequence[int], start: float, pac
     return len(tasks)
 
 
-async def _throughput(root: Path) -> list[Row]:
+async def _throughput(root: Path, tokens: int, rate: float) -> list[Row]:
     """All organizations publish ready-made signals for a minute."""
-    each = int(RATE * SECONDS / ORGS)
-    network = _premade(root, each * ORGS)
+    each = int(rate * SECONDS / ORGS)
+    network = _premade(root, each * ORGS, tokens)
     async with running(network) as clients:
-        start = time.perf_counter()
-        pace = ORGS / RATE
+        nodes = _pids(network)
+        start, before = time.perf_counter(), cpu.times(nodes)
         publishing = asyncio.gather(
-            *(_publish(client, range(each), start, pace) for client in clients)
+            *(_publish(client, range(each), start, ORGS / rate) for client in clients)
         )
         with ExitStack() as stack:
             stores = _stores(stack, network)
@@ -117,11 +120,13 @@ async def _throughput(root: Path) -> list[Row]:
             async with asyncio.timeout(300):
                 while _everywhere(network, stores) < each * ORGS:
                     await asyncio.sleep(0.1)
-            drained = time.perf_counter() - start
-    how = f"{ORGS} processes, {RATE:g}/s offered for {SECONDS:g} s, proofs ready-made, {TOKENS} tokens each; certified at all five"
+            drained, after = time.perf_counter() - start, cpu.times(nodes)
+    what = f"{tokens} token{'s' if tokens > 1 else ''} each"
+    how = f"{ORGS} processes, {rate:g}/s offered for {SECONDS:g} s, proofs ready-made"
     return [
-        Row("certified at every node", certified / span, "signals/s", 200, at_most=False, how=how),
-        Row("all offered signals certified everywhere after", drained, "s", how=how),
+        Row(f"certified at every node, {what}", certified / span, "signals/s", 200, at_most=False, how=how),
+        Row(f"the last one of the minute certified everywhere, {what}", drained - SECONDS, "s", how="after the minute"),
+        *cpu.rows(before, after, each * ORGS, f"{what}; processor time on all {ORGS} nodes together"),
     ]  # fmt: skip
 
 
@@ -133,7 +138,8 @@ async def _everything(root: Path) -> list[Row]:
     )
     adjust(network)
     async with running(network) as clients:
-        start = time.perf_counter()
+        nodes = _pids(network)
+        start, before = time.perf_counter(), cpu.times(nodes)
 
         async def reporting(client: NodeClient, first: int) -> int:
             done = 0
@@ -153,14 +159,19 @@ async def _everything(root: Path) -> list[Row]:
             stores = _stores(stack, network)
             await asyncio.sleep(max(0.0, start + seconds - time.perf_counter()))
             certified = _everywhere(network, stores)
-            span = time.perf_counter() - start
+            span, after = time.perf_counter() - start, cpu.times(nodes)
             await pending
     how = f"{ORGS} processes, two reporters each for {seconds:g} s; fingerprint, committee, proof, certified at all five"
     return [
         Row(
             "incidents reported and certified at every node", certified / span, "signals/s", how=how
-        )
+        ),
+        *cpu.rows(before, after, certified, "processor time on all nodes together"),
     ]
+
+
+def _pids(network: TestNetwork) -> list[int]:
+    return [org.process.pid for org in network.orgs if org.process is not None]
 
 
 def _stores(stack: ExitStack, network: TestNetwork) -> list[SqliteStore]:
@@ -179,7 +190,8 @@ def _everywhere(network: TestNetwork, stores: Sequence[SqliteStore]) -> int:
 def run() -> list[Row]:
     """Measure with five real node processes on this machine."""
     rows: list[Row] = []
-    for measure in (_latency, _throughput, _everything):
+    loads = [partial(_throughput, tokens=tokens, rate=rate) for tokens, rate in LOADS]
+    for measure in (_latency, *loads, _everything):
         with tempfile.TemporaryDirectory(prefix="mesh-bench-") as root:
             rows += asyncio.run(measure(Path(root)))
     return rows

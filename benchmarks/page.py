@@ -20,6 +20,9 @@ TITLES = {
     "severity": "The severity proof",
     "follow": "Following a peer's log",
     "latency": "From publishing to the others' feeds",
+    "certify": "From publishing to certified everywhere",
+    "heal": "After a partition",
+    "retraction": "Retracting",
     "sse": "The feed",
     "taxii": "Against a TAXII 2.1 server",
     "footprint": "Memory and start-up",
@@ -34,6 +37,10 @@ TITLES = {
 }
 
 INTRODUCTIONS = {
+    "certify": """Five node processes and what loads them share the machine's cores, so a signal's whole cost counts: it is published once,
+and checked, stored and cosigned by four others. With ready-made proofs the rest is measured; "reported" is everything from an
+incident's text on, with two committee members' answers for each token.
+""",
     "check_local": """![How long checks and their parts take](times.svg)
 """,
     "recall": """![Recall for each way of varying a text](recall.svg)

@@ -8,7 +8,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.certify import _everywhere, _premade, _premade_incident, _stores
+from benchmarks.certify import TOKENS, _everywhere, _premade, _premade_incident, _stores
 from benchmarks.network import running
 from benchmarks.report import Row, quantile
 
@@ -16,7 +16,7 @@ SIGNALS = 100
 
 
 async def _measure(root: Path) -> list[Row]:
-    network = _premade(root, 5 * SIGNALS)
+    network = _premade(root, 5 * SIGNALS, TOKENS)
     gone, received = [], []
     async with running(network) as clients:
         with ExitStack() as stack:

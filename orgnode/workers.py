@@ -10,9 +10,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
 from multiprocessing import get_context
 from typing import ParamSpec, TypeVar
 
@@ -30,7 +33,17 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 # A batch below this size is done sooner in a thread of this process than a pipe away.
-SMALL_BATCH = 24
+SMALL_BATCH = 4
+MAX_BATCH = 256
+"""Claims in one batch at most, unless one caller alone has more."""
+# Each batch costs as much as three or four proofs before its first: don't split what is smaller.
+_LEAST_SHARE = 16
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    claims: Sequence[Claim]
+    verdicts: asyncio.Future[list[ProofsError | None]]
 
 
 class WorkerDiedError(OrgnodeError):
@@ -55,6 +68,8 @@ class Workers:
         self._genesis = genesis
         self._verified = verified
         self._pool: ProcessPoolExecutor | None = None
+        self._waiting: deque[_Waiting] = deque()
+        self._verifying: asyncio.Task[None] | None = None
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="check")
         self._quick = ThreadPoolExecutor(max_workers=2, thread_name_prefix="evaluate")
 
@@ -65,18 +80,66 @@ class Workers:
         return salt, composed
 
     async def verify(self, claims: Sequence[Claim]) -> list[ProofsError | None]:
-        """Verify the proofs of signals, in one batch a process; verdicts in the claims' order."""
+        """Verify the proofs of signals; verdicts in the claims' order.
+
+        What several callers ask for while a batch is at work becomes the next batch together: the
+        more there is to do, the less each proof costs.
+        """
         if not claims:
             return []
+        waiting = _Waiting(claims, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if self._verifying is None:
+            self._verifying = asyncio.create_task(self._verify_all(), name="verify")
+        return await waiting.verdicts
+
+    async def _verify_all(self) -> None:
+        try:
+            while batch := self._next_batch():
+                await self._verify_for(batch)
+        finally:
+            self._verifying = None
+
+    def _next_batch(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while self._waiting and (not batch or size + len(self._waiting[0].claims) <= MAX_BATCH):
+            one = self._waiting.popleft()
+            if not one.verdicts.done():  # its caller was cancelled
+                batch.append(one)
+                size += len(one.claims)
+        return batch
+
+    async def _verify_for(self, batch: Sequence[_Waiting]) -> None:
+        """Verify one batch, and tell each caller its part of the verdicts."""
         start = time.perf_counter()
-        verdicts = await self._verify(claims)
-        self._verified(time.perf_counter() - start)
-        return verdicts
+        claims = [claim for one in batch for claim in one.claims]
+        work = asyncio.create_task(self._verify(claims))
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            work.cancel()
+            for one in batch:
+                one.verdicts.cancel()
+            raise
+        error = work.exception()
+        if error is None:
+            self._verified(time.perf_counter() - start)
+            verdicts = iter(work.result())
+            for one in batch:
+                part = list(islice(verdicts, len(one.claims)))
+                if not one.verdicts.done():
+                    one.verdicts.set_result(part)
+        elif len(batch) > 1:  # whoever brought the trouble keeps it
+            for one in batch:
+                await self._verify_for([one])
+        elif not batch[0].verdicts.done():
+            batch[0].verdicts.set_exception(error)
 
     async def _verify(self, claims: Sequence[Claim]) -> list[ProofsError | None]:
         if len(claims) < SMALL_BATCH:
             return await self.run(proving.verify, claims, os.urandom(32))
-        share = -(-len(claims) // self._processes)
+        share = max(_LEAST_SHARE, -(-len(claims) // self._processes))
         parts = [claims[i : i + share] for i in range(0, len(claims), share)]
         done = await asyncio.gather(
             *(self._in_pool(proving.verify, part, os.urandom(32)) for part in parts)
@@ -121,7 +184,14 @@ class Workers:
         await self._in_pool(proving.verify, (), b"\0" * 32)
 
     async def close(self) -> None:
-        """Let running calls finish and end the workers."""
+        """Let running calls finish and end the workers; what waits to be verified is cancelled."""
+        verifying = self._verifying
+        if verifying is not None:
+            verifying.cancel()
+            await asyncio.wait([verifying])
+        for one in self._waiting:
+            one.verdicts.cancel()
+        self._waiting.clear()
         pool, self._pool = self._pool, None
         if pool is not None:
             await asyncio.to_thread(pool.shutdown, True, cancel_futures=True)

@@ -115,7 +115,10 @@ class Certifying:
             self._to_keep.set()
 
     def collected(self, member: str, round_: Round, line: bytes) -> None:
-        """Take a member's cosignature; raises CertificateError if it is none over this round."""
+        """Take a member's cosignature; raises CertificateError if it is none over this round.
+
+        A round that was given up meanwhile may be certified by it all the same.
+        """
         certificate = self._rounds.collect(round_.number, member, line, self._now())
         if certificate is None:
             return

@@ -11,17 +11,26 @@ each asked for the newest at its own pace, no checkpoint of a busy log would eve
 The next round opens when the open one is certified, or when the open one is older than the timeout
 *and* the log has grown since: a checkpoint that nothing follows is asked for until it is certified.
 The timeout doubles with every round that is given up, so that members who are slow, but enough, get
-there in the end; a certificate resets it. Times are seconds of any clock that never goes back.
+there in the end; a certificate sets it to three times what its round took. Nobody is asked for a
+round that was given up, but answers that were on their way count still: the members did the work.
+Times are seconds of any clock that never goes back.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from mesh.certificate import Certificate, certify, check_cosignature
 from mesh.genesis import Mesh
 from proofs.checkpoint import parse_checkpoint_text
 from proofs.note import parse_note
+
+MAX_GIVEN_UP: Final = 4
+"""So many rounds that were given up are remembered, for the answers that are on their way."""
+
+_PATIENCE = 3.0
+"""A round is given up when it takes so many times as long as the last one that was certified."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Rounds:
         self._newest: tuple[bytes, int] | None = None
         self._current: Round | None = None
         self._lines: dict[str, bytes] = {}
+        self._given_up: dict[int, tuple[Round, dict[str, bytes]]] = {}
 
     @property
     def current(self) -> Round | None:
@@ -84,27 +94,31 @@ class Rounds:
         return self._current is None and self._open(now)
 
     def collect(self, number: int, member: str, line: bytes, now: float) -> Certificate | None:
-        """Take a member's cosignature line; returns the certificate if it completes the quorum.
+        """Take a member's cosignature line; returns the certificate if it completes a quorum.
 
-        The round is closed then, and the next one opened if the log has grown. A line for another
-        round than the open one is ignored.
+        The round is closed then, and the next one opened if the log has grown. A line for a round
+        that was given up lately counts for that one; a line for any other is ignored.
 
         :raises CertificateSignatureError: it is not a cosignature of that member over the round's
             checkpoint; the round is as it was before.
         """
-        current = self._current
-        if current is None or current.number != number:
+        round_, lines = self._round(number)
+        if round_ is None:
             return None
-        check_cosignature(self._mesh, member, current.note, line)
-        self._lines[member] = line
-        certificate = certify(self._mesh, self._log, current.note, self._lines)
+        check_cosignature(self._mesh, member, round_.note, line)
+        lines[member] = line
+        certificate = certify(self._mesh, self._log, round_.note, lines)
         if certificate is None:
             return None
-        self._certified = current.size
-        self._timeout = self._first
-        self._current = None
-        self._lines = {}
-        self._open(now)
+        self._certified = round_.size
+        self._timeout = min(self._cap, max(self._first, _PATIENCE * (now - round_.opened)))
+        self._given_up = {
+            earlier: held for earlier, held in self._given_up.items() if held[0].size > round_.size
+        }
+        if round_ is self._current:
+            self._current = None
+            self._lines = {}
+            self._open(now)
         return certificate
 
     def deadline(self) -> float | None:
@@ -118,10 +132,19 @@ class Rounds:
         due = self.deadline()
         if due is None or now < due:
             return False
+        assert self._current is not None
         self._timeout = min(self._cap, 2 * self._timeout)
+        self._given_up[self._current.number] = self._current, self._lines
+        if len(self._given_up) > MAX_GIVEN_UP:
+            del self._given_up[min(self._given_up)]
         self._current = None
         self._lines = {}
         return self._open(now)
+
+    def _round(self, number: int) -> tuple[Round | None, dict[str, bytes]]:
+        if self._current is not None and self._current.number == number:
+            return self._current, self._lines
+        return self._given_up.get(number, (None, {}))
 
     def _outgrown(self, size: int) -> bool:
         return self._newest is not None and self._newest[1] > size

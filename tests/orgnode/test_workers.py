@@ -86,6 +86,53 @@ async def test_a_batch_names_the_false_ones_in_order(workers: Workers, count: in
     assert not isinstance(verdicts[severity], HolderProofError)
 
 
+async def test_what_waits_becomes_one_batch_with_each_callers_own_verdicts() -> None:
+    batches: list[float] = []
+    workers = Workers(1, MESH.note, verified=batches.append)
+    try:
+        good, other = await claim(workers, 1), await claim(workers, 2)
+        false = replace(good, holder_proof=other.holder_proof)
+        asked = [[good], [false, good], [good] * 3, [good, false], [other]]
+        verdicts = await asyncio.gather(*map(workers.verify, asked))
+        right = [[verdict is None for verdict in part] for part in verdicts]
+        assert right == [[one is not false for one in claims] for claims in asked]
+        assert len(batches) == 1
+    finally:
+        await workers.close()
+
+
+async def test_trouble_stays_with_who_brought_it(workers: Workers) -> None:
+    good = await claim(workers)
+    broken: list[Claim] = [object()] * 2  # type: ignore[list-item]
+    first, *rest = await asyncio.gather(
+        *map(workers.verify, ([good], broken, [good, good])), return_exceptions=True
+    )
+    assert first == [None]
+    assert isinstance(rest[0], AttributeError)
+    assert rest[1] == [None, None]
+
+
+async def test_a_caller_that_goes_away_costs_the_others_nothing(workers: Workers) -> None:
+    good = await claim(workers)
+    calls = [asyncio.create_task(workers.verify([good] * 2)) for _ in range(4)]
+    await asyncio.sleep(0)
+    calls[0].cancel()
+    calls[2].cancel()
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    assert [done[1], done[3]] == [[None, None]] * 2
+    assert all(isinstance(done[i], asyncio.CancelledError) for i in (0, 2))
+
+
+async def test_closing_ends_what_waits() -> None:
+    workers = Workers(1, MESH.note)
+    good = await claim(workers)
+    calls = [asyncio.create_task(workers.verify([good] * 2)) for _ in range(3)]
+    await asyncio.sleep(0)
+    await workers.close()
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(one, asyncio.CancelledError) for one in done)
+
+
 async def test_a_killed_worker_costs_its_callers_nothing(workers: Workers) -> None:
     await workers.warm()
     (before,) = processes(workers)

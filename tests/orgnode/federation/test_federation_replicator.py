@@ -683,8 +683,10 @@ async def test_an_announcement_of_a_log_that_floods_is_an_alert(
     monkeypatch.setattr("orgnode.federation.mirrorquota.MIRROR_FACTOR", 2 / 4096)
     async with running(tmp_path) as cluster:
         nodes = await cluster.start_all(0, 1, 2)
-        log = cluster.log(3, 3)
-        assert await announce(nodes[0], log) == 429
+        log = cluster.log(3, 2)
+        assert await announce(nodes[0], log) == 200
+        log.append_sighting("99" * 32)
+        assert await announce(nodes[0], log, 2) == 429
         assert ("mirror_quota", log.name) in nodes[0].told.alerts
         await nodes[1].publish()
         await until(lambda: everywhere(nodes, nodes[1].name, 1))

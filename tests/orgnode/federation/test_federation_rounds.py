@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from mesh.certificate import Certificate, CertificateError, open_certificate
 from mesh.testing import make_mesh
-from orgnode.federation.rounds import Rounds
+from orgnode.federation.rounds import MAX_GIVEN_UP, Rounds
 from proofs.checkpoint import Checkpoint, sign_checkpoint
 from proofs.cosignature import cosign
 from proofs.note import parse_note
@@ -114,6 +114,70 @@ def test_the_timeout_doubles_up_to_the_cap_and_a_certificate_resets_it() -> None
     assert rounds.deadline() == now + 2.0
 
 
+@pytest.mark.parametrize(("took", "patience"), [(0.5, 2.0), (1.5, 4.5), (20.0, 30.0)])
+def test_a_round_may_take_three_times_as_long_as_the_last_one(took: float, patience: float) -> None:
+    rounds = new_rounds()
+    rounds.grown(note(1), 1, 10.0)
+    rounds.grown(note(2), 2, 10.0)
+    for place in range(3):
+        collect(rounds, place, 10.0 + took)
+    rounds.grown(note(3), 3, 40.0)
+    assert rounds.current is not None
+    assert rounds.deadline() == rounds.current.opened + patience
+
+
+def give_up(rounds: Rounds, size: int) -> int:
+    """Let the open round be outgrown; returns its number."""
+    current = rounds.current
+    assert current is not None
+    rounds.grown(note(size), size, current.opened)
+    due = rounds.deadline()
+    assert due is not None
+    assert rounds.expire(due)
+    return current.number
+
+
+def test_answers_that_were_on_their_way_certify_a_round_that_was_given_up() -> None:
+    rounds = new_rounds()
+    rounds.grown(note(1), 1, 0.0)
+    collect(rounds, 0)
+    first = give_up(rounds, 2)
+    collect(rounds, 0)
+    assert rounds.collect(first, NAMES[1], line(1, 1), 3.0) is None
+    with pytest.raises(CertificateError):
+        rounds.collect(first, NAMES[2], line(2, 2), 3.0)
+    certificate = rounds.collect(first, NAMES[2], line(2, 1), 3.0)
+    assert certificate is not None
+    assert (certificate.size, rounds.certified) == (1, 1)
+    current = rounds.current
+    assert current is not None
+    assert (current.size, rounds.cosigned) == (2, (NAMES[0],)), "the open round goes on"
+    assert rounds.collect(first, NAMES[3], line(3, 1), 3.0) is None, "it is certified already"
+
+
+def test_a_larger_certificate_ends_what_was_given_up() -> None:
+    rounds = new_rounds()
+    rounds.grown(note(1), 1, 0.0)
+    collect(rounds, 0)
+    collect(rounds, 1)
+    first = give_up(rounds, 2)
+    for place in range(3):
+        collect(rounds, place, 5.0)
+    assert rounds.certified == 2
+    assert rounds.collect(first, NAMES[2], line(2, 1), 5.0) is None
+
+
+def test_only_the_last_rounds_are_remembered() -> None:
+    rounds = new_rounds()
+    rounds.grown(note(1), 1, 0.0)
+    given_up = [give_up(rounds, size) for size in range(2, 3 + MAX_GIVEN_UP)]
+    for number, size in ((given_up[0], 1), (given_up[1], 2)):
+        answers = [
+            rounds.collect(number, NAMES[place], line(place, size), 99.0) for place in range(3)
+        ]
+        assert (answers[-1] is not None) == (size == 2)
+
+
 def test_what_is_certified_already_is_not_asked_for_again() -> None:
     rounds = new_rounds(certified=5)
     assert not rounds.grown(note(5), 5, 0.0)
@@ -185,9 +249,13 @@ class AnyOrder(RuleBasedStateMachine):
         number, size = data.draw(st.sampled_from(self.opened))
         current = self.rounds.current
         if current is None or current.number != number:
-            before = self.rounds.cosigned
-            assert self.rounds.collect(number, NAMES[place], line(place, size), self.now) is None
+            before, certified = self.rounds.cosigned, self.rounds.certified
+            certificate = self.rounds.collect(number, NAMES[place], line(place, size), self.now)
+            assert self.rounds.current == current
             assert self.rounds.cosigned == before
+            if certificate is not None:
+                assert certificate.size == size > certified
+                self.certificates.append(certificate)
 
     @invariant()
     def one_checkpoint_at_a_time(self) -> None:

@@ -970,6 +970,37 @@ async def test_certified_entries_with_another_root_are_evidence(
         verify_evidence(world.mesh, one.convicted[0])
 
 
+async def test_of_two_certificates_on_their_way_to_the_disk_the_larger_one_counts(
+    world: World, store: SqliteStore
+) -> None:
+    log = world.log(1, 2)
+    go_on = asyncio.Event()
+
+    class Slow:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        async def certify(self, name: str, note: bytes, size: int, root: bytes) -> int:
+            if size == 2:
+                await go_on.wait()
+            return await store.certify(name, note, size, root)
+
+    async with following(world, Slow(), honest(log)) as one:
+        await one.sync.on_announce(log.announcement(0, certified=False))
+        older = log.certificate()
+        log.append_signals(2)
+        await one.sync.on_announce(Announcement(log.checkpoint(), 4, (), (), log.certificate()))
+        entries, bodies = tuple(log.notes[2:]), tuple(log.answers[2:])
+        told = Announcement(log.checkpoint(), 2, entries, bodies, older)
+        announcing = asyncio.create_task(one.sync.on_announce(told))
+        async with asyncio.timeout(5):
+            while store.certified_size(log.name) != 4:
+                await asyncio.sleep(0.005)
+        go_on.set()
+        assert await announcing == (4, 4)
+        assert one.certified == [(log.name, 4)]
+
+
 async def test_a_certificate_is_verified_once(
     world: World, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
