@@ -124,3 +124,16 @@ def test_every_shell_block_is_run_or_said_where() -> None:
         runner = RUN_BY.get(str(page.relative_to(docs)), "")
         assert runner, f"{page.name} has commands that no test runs"
         assert f'"{page.name}"' in (ROOT / runner).read_text(), f"{runner} leaves {page.name} alone"
+
+
+def test_the_tests_that_the_threat_model_names_are_there() -> None:
+    """Each attack in the table names a test that is in the file that it names."""
+    page = (ROOT / "docs" / "threat-model.md").read_text()
+    table = page.partition("## Attacks that are tested")[2].partition("\n## ")[0]
+    file = ""
+    named = re.findall(r"`((?:[\w/]+\.py)?(?:::\w+)?)`", table)
+    assert len(named) > 40
+    for path, _, test in (name.partition("::") for name in named):
+        file = path or file
+        text = (ROOT / "tests" / file).read_text()
+        assert not test or f"def {test}(" in text, f"{file} has no {test}"

@@ -25,12 +25,13 @@ from orgnode.errors import OrgnodeError
 
 COMMANDS = (
     "init", "run", "doctor", "alerts", "backup", "restore", "report", "feed", "signals", "show",
-    "verify", "retract", "sighting", "check", "policy", "peers", "committee", "evidence", "log",
+    "verify", "retract", "sighting", "check", "policy", "breaker", "peers", "committee", "evidence", "log",
     "genesis", "testnet",
 )  # fmt: skip
 GROUPS = {
     "genesis": ("propose", "keygen", "create", "sign", "join"),
     "policy": ("show", "mode", "fail", "kill-switch", "allow", "template"),
+    "breaker": ("judge", "lift"),
     "log": ("verify", "prove", "policy"),
     "testnet": ("up", "status", "down"),
 }
