@@ -32,7 +32,7 @@ class Certifying:
     """Keeps a round open while anything of the own log is uncertified.
 
     `cosign_own` asks this node's own witness; `changed` is called when a round was opened, or a
-    certificate completed.
+    certificate completed; `held()` is how much of the log a quorum is known to hold.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Certifying:
         store: Store,
         cosign_own: Callable[[bytes], Awaitable[bytes]],
         changed: Callable[[], None],
+        held: Callable[[], int],
         hooks: Hooks,
         rhythm: Rhythm,
         jitter: Random,
@@ -52,6 +53,7 @@ class Certifying:
         self._store = store
         self._cosign_own = cosign_own
         self._changed = changed
+        self._held = held
         self._hooks = hooks
         self._rhythm = rhythm
         self._tip: tuple[bytes, int] | None = None
@@ -137,6 +139,7 @@ class Certifying:
             self._name,
             timeout=self._rhythm.round_timeout,
             cap=self._rhythm.round_timeout_cap,
+            held=self._held,
             certified=certified,
         )
 

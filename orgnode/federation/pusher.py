@@ -53,6 +53,7 @@ _NOT_NOW = 503
 _RECEIPT_PAUSE = 2.0
 
 Doubted = Callable[[str], None]
+MakeCertifying = Callable[[Callable[[], None], Callable[[], int]], Certifying]
 
 
 class _NoFurtherError(PeerAnswerError):
@@ -62,7 +63,8 @@ class _NoFurtherError(PeerAnswerError):
 class Pusher:
     """Publishes the own log; `notify` tells it that the log has grown.
 
-    `certifying` is what holds the open round; `make_certifying` gets a callback for its changes.
+    `certifying` is what holds the open round; `make_certifying` gets a callback for its changes,
+    and one that tells how much of the log a `quorum` of the members holds, by their own words.
     `doubted` is called with a peer's name when its witness says that it cosigned a larger
     checkpoint of the own log than there is.
     """
@@ -74,7 +76,8 @@ class Pusher:
         store: Store,
         clients: Mapping[str, PeerClient],
         workers: Workers,
-        make_certifying: Callable[[Callable[[], None]], Certifying],
+        make_certifying: MakeCertifying,
+        quorum: int,
         receipts: Receipts,
         contacts: Contacts,
         doubted: Doubted,
@@ -89,7 +92,8 @@ class Pusher:
         self._rhythm = rhythm
         self._announcements = Announcements(store, name, workers)
         self._halted = False
-        self.certifying = make_certifying(self._wake)
+        self._others_needed = quorum - 1
+        self.certifying = make_certifying(self._wake, self._held)
 
         def backoff() -> Backoff:
             return Backoff(rhythm.backoff, rhythm.backoff_cap, jitter)
@@ -143,6 +147,13 @@ class Pusher:
             line.cosigning.worked()
             line.cosign_at = min(line.cosign_at, self._now() + self._rhythm.backoff)
             line.wake.set()
+
+    def _held(self) -> int:
+        """How many entries so many of the others hold that they are a quorum with this node."""
+        tip = self.certifying.tip
+        held = sorted((line.held or 0 for line in self.lines.values()), reverse=True)
+        sizes = [0 if tip is None else tip[1], *held[: self._others_needed]]
+        return min(sizes) if len(sizes) > self._others_needed else 0
 
     def _wake(self) -> None:
         for line in self.lines.values():
@@ -232,7 +243,10 @@ class Pusher:
         except StaleOldSizeAnswer as error:
             line.witnessed = error.size
             if error.size > round_.size:
-                self._doubted(line.peer)
+                # Anybody may have it cosign a newer checkpoint of this log, but none that is not.
+                tip = self.certifying.tip
+                if tip is None or error.size > tip[1]:
+                    self._doubted(line.peer)
                 raise
             answer = await line.client.add_checkpoint(self._request(line, round_))
         self.certifying.collected(line.peer, round_, answer)

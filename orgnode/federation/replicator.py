@@ -151,12 +151,14 @@ class Replicator:
             store=store,
             clients=self.clients,
             workers=workers,
-            make_certifying=lambda changed: Certifying(
+            quorum=mesh.constraints.quorum,
+            make_certifying=lambda changed, held: Certifying(
                 mesh=mesh,
                 name=name,
                 store=store,
                 cosign_own=self.witness.cosign_own,
                 changed=changed,
+                held=held,
                 hooks=hooks,
                 rhythm=rhythm,
                 jitter=jitter,

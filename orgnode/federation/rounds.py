@@ -8,16 +8,25 @@ each asked for the newest at its own pace, no checkpoint of a busy log would eve
     rounds.collect(number, member, line, now)  # a member's line; the certificate at the q-th
     rounds.deadline() / rounds.expire(now)     # a round that others have outgrown is given up
 
-The next round opens when the open one is certified, or when the open one is older than the timeout
-*and* the log has grown since: a checkpoint that nothing follows is asked for until it is certified.
-The timeout doubles with every round that is given up, so that members who are slow, but enough, get
-there in the end; a certificate sets it to three times what its round took. Nobody is asked for a
-round that was given up, but answers that were on their way count still: the members did the work.
-Times are seconds of any clock that never goes back.
+The next round opens when the open one is certified. It is over the newest checkpoint, unless
+members are far behind that: then over the newest one that a quorum has the content of already, so
+that what is certified keeps up with what they hold, however much comes in.
+
+A round is given up for a newer one when it is older than the timeout and the log has grown since: a
+checkpoint that nothing follows is asked for until it is certified. Nor is one given up whose
+content members still lack, before the longest timeout: what follows it needs that too. The timeout
+doubles with every round that is given up, so that members who are slow, but enough, get there in
+the end; a certificate sets it to three times what its round took. Nobody is asked for a round that
+was given up, but answers that were on their way count still: the members did the work.
+
+Sizes only rise from round to round: a witness cosigns nothing smaller than it did before. Times are
+seconds of any clock that never goes back.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +38,10 @@ from proofs.note import parse_note
 MAX_GIVEN_UP: Final = 4
 """So many rounds that were given up are remembered, for the answers that are on their way."""
 
+MAX_AHEAD: Final = 32
+"""A round over the newest checkpoint asks a quorum to take in at most so many entries first."""
+
+_RECENT = 1_024
 _PATIENCE = 3.0
 """A round is given up when it takes so many times as long as the last one that was certified."""
 
@@ -51,19 +64,29 @@ class Rounds:
 
     `certified` is the size that is certified already; nothing up to it is asked for again.
     `timeout` and `cap`: how old a round gets at first, and at most, before a newer one replaces it.
+    `held()` is how many entries a quorum, the log's owner included, is known to hold.
     """
 
     def __init__(
-        self, mesh: Mesh, log: str, *, timeout: float, cap: float, certified: int = 0
+        self,
+        mesh: Mesh,
+        log: str,
+        *,
+        timeout: float,
+        cap: float,
+        held: Callable[[], int],
+        certified: int = 0,
     ) -> None:
         self._mesh = mesh
         self._log = log
         self._first = timeout
         self._cap = cap
         self._timeout = timeout
+        self._held = held
         self._certified = certified
+        self._asked = 0
         self._number = 0
-        self._newest: tuple[bytes, int] | None = None
+        self._recent: deque[tuple[bytes, int]] = deque(maxlen=_RECENT)
         self._current: Round | None = None
         self._lines: dict[str, bytes] = {}
         self._given_up: dict[int, tuple[Round, dict[str, bytes]]] = {}
@@ -88,9 +111,9 @@ class Rounds:
 
         An older one than known is ignored.
         """
-        if self._newest is not None and size <= self._newest[1]:
+        if self._recent and size <= self._recent[-1][1]:
             return False
-        self._newest = note, size
+        self._recent.append((note, size))
         return self._current is None and self._open(now)
 
     def collect(self, number: int, member: str, line: bytes, now: float) -> Certificate | None:
@@ -123,9 +146,10 @@ class Rounds:
 
     def deadline(self) -> float | None:
         """When the open round is to be given up for a newer one; None while there is no newer."""
-        if self._current is None or not self._outgrown(self._current.size):
+        current = self._current
+        if current is None or not self._outgrown(current.size):
             return None
-        return self._current.opened + self._timeout
+        return current.opened + (self._timeout if self._held() >= current.size else self._cap)
 
     def expire(self, now: float) -> bool:
         """Give the open round up if it is due; returns whether a newer one was opened."""
@@ -147,13 +171,24 @@ class Rounds:
         return self._given_up.get(number, (None, {}))
 
     def _outgrown(self, size: int) -> bool:
-        return self._newest is not None and self._newest[1] > size
+        return bool(self._recent) and self._recent[-1][1] > size
 
     def _open(self, now: float) -> bool:
-        if self._newest is None or not self._outgrown(self._certified):
+        while self._recent and self._recent[0][1] <= self._certified:
+            self._recent.popleft()
+        if not self._recent:
             return False
-        note, size = self._newest
+        note, size = self._choose()
         checkpoint = parse_checkpoint_text(parse_note(note).text)
         self._number += 1
+        self._asked = size
         self._current = Round(self._number, note, size, checkpoint.root, now)
         return True
+
+    def _choose(self) -> tuple[bytes, int]:
+        newest, held = self._recent[-1], self._held()
+        if newest[1] - held > MAX_AHEAD:
+            within = [one for one in self._recent if self._asked < one[1] <= held]
+            if within:
+                return within[-1]
+        return newest

@@ -355,6 +355,24 @@ async def test_a_witness_that_claims_more_than_there_is_stops_nothing(tmp_path: 
         assert one.node.told.alerts == {}
 
 
+async def test_a_witness_that_somebody_else_brought_further_is_not_doubted(tmp_path: Path) -> None:
+    """Its size is a checkpoint of this log; only the open round is over a smaller one."""
+    async with publishing(tmp_path, 1, 2, rhythm=replace(QUICK, round_timeout=1.0)) as one:
+        doubted: list[str] = []
+        one.pusher._doubted = doubted.append
+        ahead, late = one.peers[1], one.peers[2]
+        late.refuse = [NOT_NOW] * 1000  # the round stays open
+        ahead.refuse = [Hang]
+        await one.grow(1)
+        await until(lambda: ahead.asked.count("add-checkpoint") == 1)
+        await one.grow(1)
+        ahead.witnessed = 2
+        await until(lambda: one.line(1).witnessed == 2)
+        late.refuse = []
+        await until(lambda: one.certified == 2)
+        assert doubted == []
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from mesh.certificate import Certificate, CertificateError, open_certificate
 from mesh.testing import make_mesh
-from orgnode.federation.rounds import MAX_GIVEN_UP, Rounds
+from orgnode.federation.rounds import MAX_AHEAD, MAX_GIVEN_UP, Rounds
 from proofs.checkpoint import Checkpoint, sign_checkpoint
 from proofs.cosignature import cosign
 from proofs.note import parse_note
@@ -33,8 +34,8 @@ def line(place: int, size: int) -> bytes:
     return cosign(parse_note(note(size)).text, WORLD.members[place].witness, 1_700_000_000)
 
 
-def new_rounds(certified: int = 0) -> Rounds:
-    return Rounds(MESH, OWNER.name, timeout=2.0, cap=30.0, certified=certified)
+def new_rounds(certified: int = 0, held: Callable[[], int] = lambda: 1_000_000) -> Rounds:
+    return Rounds(MESH, OWNER.name, timeout=2.0, cap=30.0, certified=certified, held=held)
 
 
 def collect(rounds: Rounds, place: int, now: float = 0.0) -> Certificate | None:
@@ -178,6 +179,54 @@ def test_only_the_last_rounds_are_remembered() -> None:
         assert (answers[-1] is not None) == (size == 2)
 
 
+@pytest.mark.parametrize(
+    ("held", "then"),
+    [
+        (10, 10),  # what a quorum holds
+        (19, 14),  # the newest checkpoint of it
+        (4, 60),  # nothing of it is news
+        (60 - MAX_AHEAD, 60),  # so many it will take in at once
+        (60, 60),
+    ],
+)
+def test_members_far_behind_are_asked_for_what_they_hold(held: int, then: int) -> None:
+    rounds = new_rounds(held=lambda: held)
+    rounds.grown(note(5), 5, 0.0)
+    for size in (10, 14, 20, 60):
+        rounds.grown(note(size), size, 0.0)
+    for place in range(3):
+        collect(rounds, place)
+    assert rounds.current is not None
+    assert rounds.current.size == then
+
+
+def test_sizes_only_rise_whatever_members_say_that_they_hold() -> None:
+    held = 100
+    rounds = new_rounds(held=lambda: held)
+    rounds.grown(note(50), 50, 0.0)
+    for size in (60, 100, 200):
+        rounds.grown(note(size), size, 0.0)
+    assert rounds.expire(2.0)
+    assert rounds.current is not None
+    assert rounds.current.size == 100
+    held = 100  # a quorum holds no more, and has been asked for that
+    assert rounds.expire(10.0)
+    assert rounds.current.size == 200
+
+
+def test_a_round_whose_content_members_lack_is_not_given_up_before_the_longest_timeout() -> None:
+    held = 0
+    rounds = new_rounds(held=lambda: held)
+    rounds.grown(note(50), 50, 10.0)
+    rounds.grown(note(60), 60, 10.0)
+    assert rounds.deadline() == 40.0, "what follows it needs the same content"
+    assert not rounds.expire(39.9)
+    held = 50
+    assert rounds.deadline() == 12.0
+    held = 49
+    assert rounds.expire(40.0), "but nobody's silence keeps it for ever"
+
+
 def test_what_is_certified_already_is_not_asked_for_again() -> None:
     rounds = new_rounds(certified=5)
     assert not rounds.grown(note(5), 5, 0.0)
@@ -214,17 +263,22 @@ class AnyOrder(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rounds = new_rounds()
+        self.held = 0
+        self.rounds = new_rounds(held=lambda: self.held)
         self.now = 0.0
         self.newest = 0
         self.opened: list[tuple[int, int]] = []
         self.certificates: list[Certificate] = []
 
-    @rule(by=st.integers(1, 3))
+    @rule(by=st.sampled_from([1, 2, 3, 40]))
     def grow(self, by: int) -> None:
         before = self.rounds.current
         self.newest += by
         assert self.rounds.grown(note(self.newest), self.newest, self.now) == (before is None)
+
+    @rule(held=st.integers(0, 40))
+    def hold(self, held: int) -> None:
+        self.held = held
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 5.0, 40.0]))
     def wait(self, seconds: float) -> None:
@@ -269,6 +323,8 @@ class AnyOrder(RuleBasedStateMachine):
         else:
             assert self.rounds.certified == self.newest, "nothing uncertified is forgotten"
         assert self.opened == sorted(self.opened)
+        sizes = [size for _, size in self.opened]
+        assert sizes == sorted(set(sizes)), "a witness cosigns nothing smaller than before"
 
     @invariant()
     def certificates_hold_and_rise(self) -> None:
