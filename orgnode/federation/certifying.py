@@ -27,6 +27,9 @@ from proofs.errors import ProofsError
 
 log = structlog.get_logger(__name__)
 
+# So many members that have not cosigned are named in an alert.
+_NAMED = 5
+
 
 class Certifying:
     """Keeps a round open while anything of the own log is uncertified.
@@ -173,8 +176,14 @@ class Certifying:
 
     def _lacking(self) -> str:
         waiting = 0 if self._tip is None else self._tip[1] - self._rounds.certified
-        have, need = len(self._rounds.cosigned), self._mesh.constraints.quorum
-        return f"{waiting} own entries wait to be certified: {have} of {need} members cosigned"
+        cosigned, members = self._rounds.cosigned_lately, self._mesh.members
+        missing = [card.name for card in members if card.name not in cosigned]
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        return (
+            f"{waiting} own entries wait to be certified: {len(cosigned)} of the "
+            f"{self._mesh.constraints.quorum} cosignatures that it takes are here, none of "
+            f"{', '.join(missing[:_NAMED])}{more}"
+        )
 
     async def _cosign(self) -> None:
         """This node's own witness does its part in every round."""

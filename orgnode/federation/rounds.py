@@ -106,6 +106,12 @@ class Rounds:
         """Who has cosigned in the open round, by name."""
         return tuple(sorted(self._lines))
 
+    @property
+    def cosigned_lately(self) -> frozenset[str]:
+        """Who has cosigned in the open round, or in one of the last that were given up, by name."""
+        given_up = (lines for _, lines in self._given_up.values())
+        return frozenset(self._lines).union(*given_up)
+
     def grown(self, note: bytes, size: int, now: float) -> bool:
         """Take the log's newest checkpoint (`size` entries); returns whether a round was opened.
 

@@ -173,7 +173,11 @@ async def test_without_a_quorum_entries_are_provisional_until_it_is_back(tmp_pat
         one, other = nodes[0], nodes[1]
         signal = await one.signal()
         await until(lambda: other.holds(one.name) == 1)
-        await until(lambda: "uncertified" in one.told.kinds())
+        await until(lambda: ("uncertified", one.name) in one.told.alerts)
+        assert one.told.alerts["uncertified", one.name] == (
+            "1 own entries wait to be certified: 2 of the 3 cosignatures that it takes are here, "
+            f"none of {', '.join(cluster.names[2:])}"
+        )
         await one.retract(signal)
         await until(lambda: other.holds(one.name) == 2)
         assert other.store.bodies(one.name, 0, 1) == one.store.bodies(one.name, 0, 1)

@@ -145,6 +145,7 @@ def test_answers_that_were_on_their_way_certify_a_round_that_was_given_up() -> N
     first = give_up(rounds, 2)
     collect(rounds, 0)
     assert rounds.collect(first, NAMES[1], line(1, 1), 3.0) is None
+    assert rounds.cosigned_lately == {NAMES[0], NAMES[1]}
     with pytest.raises(CertificateError):
         rounds.collect(first, NAMES[2], line(2, 2), 3.0)
     certificate = rounds.collect(first, NAMES[2], line(2, 1), 3.0)
@@ -153,6 +154,7 @@ def test_answers_that_were_on_their_way_certify_a_round_that_was_given_up() -> N
     current = rounds.current
     assert current is not None
     assert (current.size, rounds.cosigned) == (2, (NAMES[0],)), "the open round goes on"
+    assert rounds.cosigned_lately == {NAMES[0]}, "what is certified is over"
     assert rounds.collect(first, NAMES[3], line(3, 1), 3.0) is None, "it is certified already"
 
 
