@@ -50,7 +50,7 @@ test: $(STAMP) $(GATEWAYS_STAMP) ## The whole test suite, with a coverage floor
 sim: $(STAMP) ## Simulated runs with faults and liars (SEEDS=10000, START=0, JOBS=2)
 	$(BIN)/python -m orgnode.testing.simcommand --seeds $(SEEDS) --start $(START) --jobs $(JOBS) $(ARGS)
 
-soak: $(STAMP) ## kill -9 of a random real node every 3 s under load (SECONDS=300)
+soak: $(STAMP) ## kill -9 of a random real node every 3 s under load (SECONDS=300, and about a minute more)
 	$(BIN)/python -m orgnode.testing.soak --seconds $(SECONDS) $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy strict, import contracts

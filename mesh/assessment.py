@@ -12,8 +12,9 @@ stands in other logs; each is accepted by itself, and counted by whoever has tho
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from mesh.accusation import RepeatedAccusationError, parse_accusation
+from mesh.accusation import RepeatedAccusationError, accusation_due, parse_accusation
 from mesh.claims import Claim, claim_of
+from mesh.constraints import Constraints
 from mesh.dampening import check_derived
 from mesh.days import Day, format_day
 from mesh.entry import Envelope, Kind, check_body, check_dates, is_expired, open_entry
@@ -36,6 +37,7 @@ from mesh.outcome import (
     RETRYABLE,
     Assessed,
     DuplicateEntryError,
+    EarlyExpiryError,
     ErasedBodyError,
     ExpiredEntryError,
     Outcome,
@@ -43,7 +45,12 @@ from mesh.outcome import (
     VerdictCountError,
 )
 from mesh.promotion import parse_promotion, verify_promotion
-from mesh.quota import BackdatedEntryError, QuotaExceededError, counts_for_quota
+from mesh.quota import (
+    BackdatedEntryError,
+    QuotaExceededError,
+    bound_by_days,
+    counts_for_quota,
+)
 from mesh.retraction import parse_retraction
 from mesh.sighting import parse_sighting
 from mesh.signal import parse_signal
@@ -57,6 +64,7 @@ __all__ = [
     "RETRYABLE",
     "Assessed",
     "DuplicateEntryError",
+    "EarlyExpiryError",
     "ErasedBodyError",
     "ExpiredEntryError",
     "Outcome",
@@ -95,8 +103,7 @@ def assess_leaf(
     try:
         envelope = open_entry(note, member, mesh)
     except (UnknownKindError, UnknownVersionError) as error:
-        kept = MISSING if isinstance(answer, Erased) else answer
-        return replace(bare, answer=kept).without_content(Outcome.DEFERRED, error)
+        return replace(bare, answer=MISSING).without_content(Outcome.DEFERRED, error)
     except (MeshError, ProofsError) as error:
         return bare.without_content(Outcome.REFUSED, error)
     read = replace(bare, envelope=envelope)
@@ -164,9 +171,10 @@ def settle(
     First what the notes decide, so that it is decided alike by all members, whatever they hold of
     the bodies: no entry counts twice; none is dated before an earlier one; none is beyond the quota
     of its day. Then what needs its own body: a signal's proofs must hold; a retraction withdraws a
-    signal before it; an author accuses a log once. Last, that a body was erased is believed only of
-    what the log itself retracts, here or before; else the body is missing. *Attack:* whoever serves
-    a log could have its signals forgotten by saying that they were erased.
+    signal before it, and expires no earlier; an author accuses a log once, and again after a while.
+    Last, that a body was erased is believed only of what the log itself retracts, here or before;
+    else the body is missing. *Attack:* whoever serves a log could have its signals forgotten by
+    saying that they were erased.
 
     The outcome is the same however a log is cut into batches, but for one thing that whoever
     stores the outcomes must do: once a retraction is accepted, its target is over (`lapse`) if it
@@ -186,7 +194,7 @@ def settle(
             f"{len(verdicts)} verdicts for the proofs of {len(claims_of(assessed))} signals"
         )
     remaining = iter(verdicts)
-    run = _Run(mesh.constraints.daily_quota, history, stored)
+    run = _Run(mesh.constraints, history, stored)
     settled: list[Assessed] = []
     for entry in assessed:
         verdict = next(remaining) if entry.claim is not None else None
@@ -204,14 +212,14 @@ def lapse(entry: Assessed) -> Assessed:
 class _Run:
     """What the entries settled so far in one batch add to the history before it."""
 
-    quota: int
+    rules: Constraints
     history: LogHistory
     stored: bool
     last: Day | None = None
     ids: set[str] = field(default_factory=set)
-    signals: set[str] = field(default_factory=set)
+    signals: dict[str, Day] = field(default_factory=dict)
     retracted: set[str] = field(default_factory=set)
-    accused: set[str] = field(default_factory=set)
+    accused: dict[str, Day] = field(default_factory=dict)
     counted: dict[Day, int] = field(default_factory=dict)
     indexes: set[int] = field(default_factory=set)
     unread: bool = False
@@ -248,32 +256,44 @@ class _Run:
         self.ids.add(entry.entry_id)
         if entry.envelope is None or not entry.stands:
             return None
-        day = Day(entry.envelope.day)
-        if self.last is not None and day < self.last:
+        kind, day = entry.envelope.kind, Day(entry.envelope.day)
+        bound = bound_by_days(kind)
+        if bound and self.last is not None and day < self.last:
             return BackdatedEntryError(
                 f"dated {format_day(day)}, and an earlier entry of this log "
                 f"{format_day(self.last)}: days never fall within a log"
             )
-        if counts_for_quota(entry.envelope.kind):
+        if counts_for_quota(kind):
             before = self.counted.get(day)
             before = self.history.counted_on(day) if before is None else before
-            if before >= self.quota:
+            quota = self.rules.daily_quota
+            if before >= quota:
                 return QuotaExceededError(
-                    f"its member has published {self.quota} entries of {format_day(day)} before "
+                    f"its member has published {quota} entries of {format_day(day)} before "
                     "it; more of one day do not count"
                 )
             self.counted[day] = before + 1
-        self.last = day
+        if bound:
+            self.last = day
         return None
 
     def _judge_content(self, entry: Assessed) -> EntryError | None:
-        if entry.retraction is not None:
+        envelope = entry.envelope
+        if entry.retraction is not None and envelope is not None:
             target = entry.retraction.target
-            if target not in self.signals and not self.history.holds_signal(target, entry.index):
+            until = self.history.signal_expires(target, entry.index)
+            until = self.signals.get(target) if until is None else until
+            if until is None:
                 return UnknownTargetError("what it withdraws is no signal earlier in this log")
-        if entry.evidence is not None:
+            if envelope.expires < until:
+                return EarlyExpiryError(
+                    f"it expires after {format_day(Day(envelope.expires))}, and what it withdraws "
+                    f"lives until {format_day(until)}"
+                )
+        if entry.evidence is not None and envelope is not None:
             accused = entry.evidence.log
-            if accused in self.accused or self.history.accuses(accused):
+            known = self.accused.get(accused) or self.history.accuses(accused)
+            if not accusation_due(self.rules, known, Day(envelope.day)):
                 return RepeatedAccusationError(f"its log accuses {accused} already")
         return None
 
@@ -287,13 +307,15 @@ class _Run:
 
     def _note(self, entry: Assessed) -> None:
         self.indexes.add(entry.index)
-        if entry.holds_signal:
-            self.signals.add(entry.entry_id)
         if entry.retraction is not None:
             self.retracted.add(entry.retraction.target)
+        if entry.envelope is None:
+            return
+        if entry.holds_signal:
+            self.signals[entry.entry_id] = Day(entry.envelope.expires)
         if entry.evidence is not None:
-            self.accused.add(entry.evidence.log)
-        if entry.envelope is not None and entry.envelope.kind is Kind.EVIDENCE and entry.retryable:
+            self.accused[entry.evidence.log] = Day(entry.envelope.day)
+        if entry.envelope.kind is Kind.EVIDENCE and entry.retryable:
             self.unread = True
 
 

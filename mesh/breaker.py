@@ -19,6 +19,9 @@ judged benign *after* that counts for its tokens. An evaluator never overrules a
 
 What outweighs what is decided by the order of calls; times are only for people. How often texts
 are blocked is counted in `mesh.volume`.
+
+So many judgements are kept of each judge and opinion. *Attack:* somebody floods a node with a known
+jailbreak; each is judged malicious, and what was judged benign between them is forgotten.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,6 +34,7 @@ from typing import Annotated, ClassVar, Final, Self
 from pydantic import Field, StringConstraints
 
 from mesh import strictjson
+from mesh.crowding import most_crowded
 from mesh.errors import MeshError
 from mesh.model import Digest, Model
 
@@ -45,7 +49,9 @@ TEXT_TOKENS: Final = 64
 TEXT_OTHERS: Final = 128
 """Most digests of other parts that are kept of one text: the lowest ones."""
 MAX_OPINIONS: Final = 64
-"""How many judgements of persons are kept, and as many of evaluators; the oldest go first."""
+"""How many judgements are kept of each judge and opinion; `mesh.crowding` says which go first."""
+MAX_JUDGED: Final = MAX_OPINIONS * 4
+"""Most judgements that are kept: two judges have two opinions each."""
 MAX_SHADOW: Final = 4_096
 """Most tokens in shadow."""
 MAX_UPHELD: Final = 4_096
@@ -102,7 +108,7 @@ class BlockedText(Model):
     at: Annotated[int, Field(ge=0)]
     """When it was first blocked, Unix seconds."""
     tokens: Annotated[tuple[Digest, ...], Field(strict=False, min_length=1, max_length=TEXT_TOKENS)]
-    """Tokens that counted for the block."""
+    """Tokens that counted for the block, or names for them: whoever keeps them chooses."""
     others: Annotated[tuple[PartDigest, ...], Field(strict=False, max_length=TEXT_OTHERS)]
     """Keyed digests of the text's other parts: 8 bytes each, hex."""
 
@@ -162,7 +168,7 @@ class _State(Model):
     format_error: ClassVar[type[MeshError]] = BreakerStateError
 
     next: Annotated[int, Field(ge=0)]
-    judged: Annotated[tuple[Judged, ...], Field(strict=False, max_length=2 * MAX_OPINIONS)]
+    judged: Annotated[tuple[Judged, ...], Field(strict=False, max_length=MAX_JUDGED)]
     shadow: Annotated[tuple[Shadow, ...], Field(strict=False, max_length=MAX_SHADOW)]
     upheld: Annotated[tuple[_Upheld, ...], Field(strict=False, max_length=MAX_UPHELD)]
 
@@ -238,8 +244,9 @@ class Breaker:
         self._next += 1
         self._judged.pop(text.check, None)
         self._judged[text.check] = judged
-        for check in [one for one, held in self._judged.items() if held.by is by][:-MAX_OPINIONS]:
-            del self._judged[check]
+        alike = [one for one in self._judged.values() if (one.by, one.opinion) == (by, opinion)]
+        if len(alike) > MAX_OPINIONS:
+            del self._judged[most_crowded((one.text.check, one.text.tokens) for one in alike[:-1])]
         if opinion is Opinion.MALICIOUS and by is Judge.PERSON:
             self._uphold(text.tokens, judged.number)
         for token, checks in sorted(found.items()):
@@ -256,6 +263,22 @@ class Breaker:
         del self._shadow[token]
         self._uphold((token,), self._next)
         self._next += 1
+
+    def stood_by(self, text: BlockedText) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What outweighs benign judgements of a text that were made before it.
+
+        :returns: the text's tokens that a person stood by and that are not in shadow, sorted; and
+            the texts with any of them that a person judged malicious, by check, the oldest first.
+        """
+        tokens = [one for one in text.tokens if one in self._upheld and one not in self._shadow]
+        checks = [
+            check
+            for check, one in self._judged.items()
+            if one.opinion is Opinion.MALICIOUS
+            and one.by is Judge.PERSON
+            and not one.text.held[0].isdisjoint(tokens)
+        ]
+        return tuple(sorted(tokens)), tuple(checks)
 
     def copy(self) -> Self:
         """Another one in the same state, to be tried out before it counts."""

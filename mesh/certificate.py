@@ -101,6 +101,21 @@ def open_certificate(mesh: Mesh, log: str, note: bytes) -> Certificate:
     )
 
 
+def check_claimed_quorum(mesh: Mesh, log: str, note: bytes) -> None:
+    """Count the members' lines, true or not: for who verifies nothing of what can't be enough.
+
+    :raises CertificateFormatError: it is no signed note.
+    :raises QuorumError: fewer members than certify have a line in it.
+    """
+    with _named(f"not a checkpoint that {log} signed"):
+        lines = {(line.name, line.key_id) for line in parse_note(note, MAX_CERTIFICATE).signatures}
+    witnesses = (card.witness_key for card in mesh.members)
+    have = sum((witness.name, witness.key_id) in lines for witness in witnesses)
+    rules = mesh.constraints
+    if have < rules.quorum:
+        raise QuorumError(log, have, len(rules.members), rules.quorum)
+
+
 def certify(
     mesh: Mesh, log: str, bare_note: bytes, lines: Mapping[str, bytes]
 ) -> Certificate | None:

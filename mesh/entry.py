@@ -55,6 +55,9 @@ class Kind(StrEnum):
     EVIDENCE = "evidence"
 
 
+LONGEST_LIVED: Final = frozenset({Kind.PROMOTION, Kind.EVIDENCE})
+"""Kinds whose entries live exactly as long as the constraints allow."""
+
 _KINDS: Final = {PREFIX + kind.value: kind for kind in Kind}
 
 DayNumber = Annotated[int, Field(ge=0, le=LAST_DAY)]
@@ -181,8 +184,9 @@ def check_dates(envelope: Envelope, today: Day, constraints: Constraints) -> Non
 
     :raises ExpiryBeforeDayError: it expires before its own day.
     :raises ExpiryTooFarError: it would live longer than the constraints allow.
-    :raises ExpiryTooSoonError: a promotion lives less long than the constraints allow.
-    :raises DatedAheadError: it is dated further ahead of today than the clock skew allowed.
+    :raises ExpiryTooSoonError: a promotion or evidence lives less long than the constraints allow.
+    :raises DatedAheadError: it is dated further ahead of today than the clock skew allowed. This
+        alone depends on the reader's day; a retraction is not refused for it (see `mesh.quota`).
     """
     if envelope.expires < envelope.day:
         raise ExpiryBeforeDayError("the entry expires before the day that it is dated")
@@ -191,15 +195,17 @@ def check_dates(envelope: Envelope, today: Day, constraints: Constraints) -> Non
             f"the entry would live {envelope.expires - envelope.day} days; "
             f"at most {constraints.max_expiry_days} are allowed"
         )
-    if envelope.kind is Kind.PROMOTION and (
+    if envelope.kind in LONGEST_LIVED and (
         envelope.expires - envelope.day < constraints.max_expiry_days
     ):
         # From the promotion on everybody can claim its tokens; that it stands keeps those claims
-        # from counting. Whoever promotes must not choose when that ends.
+        # from counting. Whoever promotes must not choose when that ends. And who was away while
+        # evidence lived would not hear of it.
         raise ExpiryTooSoonError(
-            f"a promotion lives as long as entries may, {constraints.max_expiry_days} days"
+            f"{envelope.kind} lives as long as entries may, {constraints.max_expiry_days} days"
         )
-    if envelope.day > today + constraints.clock_skew_days:
+    ahead = envelope.day > today + constraints.clock_skew_days
+    if ahead and envelope.kind is not Kind.RETRACTION:
         raise DatedAheadError(
             f"the entry is dated {format_day(Day(envelope.day))}, "
             f"more than {constraints.clock_skew_days} day(s) ahead; check both clocks"

@@ -44,6 +44,7 @@ from mesh.following import (
     Diagnosis,
     FollowerState,
     ForkError,
+    ProvenSegment,
     Segment,
     SegmentMismatchError,
     StaleSegmentError,
@@ -186,6 +187,21 @@ class LogFollower:
         :raises StaleSegmentError: the segment is not the next one any more.
         :raises SuspendedLogError: the log was convicted.
         """
+        proven = self.prove(segment, entries, bodies, tail_hashes)
+        return self.checked(proven, self.assess_part(proven, 0, len(proven.entries), today))
+
+    def prove(
+        self,
+        segment: Segment,
+        entries: Sequence[bytes],
+        bodies: Sequence[BodyAnswer],
+        tail_hashes: Sequence[bytes],
+    ) -> ProvenSegment:
+        """The first half of `check`: prove that entries are the log's. Raises as `check` does.
+
+        The other half is `assess_part`, for all of them in parts of any size, and `checked`: for
+        who can't spare the time for all of them at once.
+        """
         target = self._check_current(segment)
         count = segment.end - segment.start
         if len(entries) != count or len(bodies) != count:
@@ -196,20 +212,37 @@ class LogFollower:
             check_hashes(tail_hashes, len(segment.tail))
         except EvidenceFormatError as error:
             raise SegmentMismatchError(str(error)) from error
-        leaves = [leaf_hash(entry) for entry in entries]
+        leaves = tuple(leaf_hash(entry) for entry in entries)
         frontier = self._frontier.extend(leaves)
         if root_from_ranges(frontier, tail_hashes, target.size) != target.root:
             raise SegmentMismatchError(
                 f"entries {segment.start} to {segment.end - 1} of {self._member.name} do not lead "
                 f"to the root that it signed for size {target.size}"
             )
-        assessed = tuple(
+        return ProvenSegment(
+            segment, tuple(entries), tuple(bodies), leaves, frontier, tuple(tail_hashes)
+        )
+
+    def assess_part(
+        self, proven: ProvenSegment, start: int, end: int, today: Day
+    ) -> tuple[Assessed, ...]:
+        """Assess the entries of a proven segment from its `start`-th up to its `end`-th."""
+        return tuple(
             assess_leaf(self._mesh, self._member, index, leaf, note, answer, today)
             for index, leaf, note, answer in zip(
-                range(segment.start, segment.end), leaves, entries, bodies, strict=True
+                range(proven.segment.start + start, proven.segment.start + end),
+                proven.leaves[start:end],
+                proven.entries[start:end],
+                proven.bodies[start:end],
+                strict=True,
             )
         )
-        return CheckedSegment(assessed, claims_of(assessed), segment, frontier, tuple(tail_hashes))
+
+    def checked(self, proven: ProvenSegment, assessed: Sequence[Assessed]) -> CheckedSegment:
+        """A proven segment with all its entries assessed, in order; see `prove`."""
+        assessed = tuple(assessed)
+        claims = claims_of(assessed)
+        return CheckedSegment(assessed, claims, proven.segment, proven.frontier, proven.tail)
 
     def reassess(
         self, items: Sequence[tuple[int, bytes, BodyAnswer]], today: Day

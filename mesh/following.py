@@ -6,6 +6,7 @@ from mesh.assessment import Assessed
 from mesh.claims import Claim
 from mesh.errors import MeshError
 from mesh.evidence import Evidence
+from mesh.wire import BodyAnswer
 from proofs.merkle import Frontier, NodeAddress
 
 
@@ -100,6 +101,20 @@ class Segment:
     """`range_nodes(end, size)`: the subtrees to the right of the segment."""
     size: int
     """Size of the tree that the nodes belong to."""
+
+
+@dataclass(frozen=True)
+class ProvenSegment:
+    """Entries that are proven to be the log's, and of which nothing else is known yet."""
+
+    segment: Segment
+    entries: tuple[bytes, ...] = field(repr=False)
+    bodies: tuple[BodyAnswer, ...] = field(repr=False)
+    leaves: tuple[bytes, ...] = field(repr=False)
+    frontier: Frontier = field(repr=False)
+    """The frontier once this segment is concluded."""
+    tail: tuple[bytes, ...] = field(repr=False)
+    """The hashes of the segment's `tail`."""
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ What one entry means for another is decided from the log alone, and as far as ca
 notes alone, never from how a body was judged: bodies come at different times at different members,
 and members must decide alike. An entry *stands* (`mesh.outcome.Assessed.stands`) when its note is
 in order: readable, dated as the constraints allow, no copy of an earlier entry, not dated before
-one, within the quota of its day. It stands also while its body is missing, and when its body is
-refused. In a table of entries: the envelope was read, and the name of the error is none of
-`mesh.outcome.NOTE_ERRORS`.
+one, within the quota of its day (a retraction is bound by neither of the last two). It stands also
+while its body is missing, and when its body is refused. In a table of entries: the envelope was
+read, and the name of the error is none of `mesh.outcome.NOTE_ERRORS`.
 
-Standing entries are what is counted for the quota, what gives the log its last day, and, if they
-are signals, what can be retracted. *Attack:* were refused bodies left out of the count, an owner
-could hand a worthless body to some members and withhold it from others; the last entries of the
-day would then be beyond the quota for some, and within it for others, for good.
+Standing entries are what is counted for the quota, what gives the log its last day (retractions
+apart), and, if they are signals, what can be retracted. *Attack:* were refused bodies left out of
+the count, an owner could hand a worthless body to some members and withhold it from others; the
+last entries of the day would then be beyond the quota for some, and within it for others, for good.
 """
 
 from collections.abc import Collection, Sequence
@@ -31,8 +31,10 @@ class LogHistory(Protocol):
         """Whether the log holds an entry with this id, whatever became of it."""
         ...
 
-    def holds_signal(self, entry_id: str, before: int) -> bool:
-        """Whether a signal with this id stands in the log at an index under `before`.
+    def signal_expires(self, entry_id: str, before: int) -> Day | None:
+        """The last day of the signal with this id, if it stands in the log under index `before`.
+
+        None if it does not.
 
         The index matters for a retraction whose body comes late: a signal that stands behind the
         retraction is not withdrawn by it.
@@ -43,8 +45,11 @@ class LogHistory(Protocol):
         """Whether the log holds an accepted retraction of this entry."""
         ...
 
-    def accuses(self, accused: str) -> bool:
-        """Whether the log holds accepted evidence against the log of this member."""
+    def accuses(self, accused: str) -> Day | None:
+        """The day of the newest evidence against the log of this member that the log has accepted.
+
+        The newest by its place in the log; None if there is none.
+        """
         ...
 
     def unread_accusations(self, before: int) -> Collection[int]:
@@ -62,7 +67,10 @@ class LogHistory(Protocol):
         ...
 
     def last_day(self) -> Day | None:
-        """The highest day of any standing entry, whatever its kind; None while there is none."""
+        """The highest day of any standing entry that is bound by days; None while there is none.
+
+        Those are of the kinds for which `mesh.quota.bound_by_days` is true.
+        """
         ...
 
 

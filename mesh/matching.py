@@ -17,7 +17,7 @@ proves nothing and is no source, then or ever: see `counted_sources`. A token th
 breaker holds escalates and never counts for a block: see `mesh.breaker`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -145,7 +145,7 @@ def judge(
     *,
     exact: bool,
     trusted: frozenset[str] = frozenset(),
-    held: frozenset[str] = frozenset(),
+    held: Container[str] = frozenset(),
 ) -> Judgement:
     """Judge a text by the tokens found in each of its chunks.
 
@@ -171,7 +171,7 @@ def _known_chunk(
     constraints: Constraints,
     chunk: Sequence[Matched],
     trusted: frozenset[str],
-    held: frozenset[str],
+    held: Container[str],
 ) -> list[KnownToken]:
     found: dict[str, KnownToken] = {}
     for one in chunk:

@@ -59,6 +59,13 @@ class UnknownTargetError(EntryError):
     """A retraction withdraws something that is no signal earlier in the same log."""
 
 
+class EarlyExpiryError(EntryError):
+    """A retraction expires before the signal that it withdraws.
+
+    Who reads the log between the two days would have the signal, and never hear of its retraction.
+    """
+
+
 class ExpiredEntryError(EntryError):
     """An entry's last day has passed; its content is not kept."""
 
@@ -71,16 +78,20 @@ class VerdictCountError(MeshError):
     """There is not one verdict for each claim: an unverified proof would pass for verified."""
 
 
-RETRYABLE: Final = frozenset(
-    kind.__name__
-    for kind in (MissingBodyError, BodyDigestError, UnknownKindError, UnknownVersionError)
-)
-"""Names of the errors that a later look can lift.
+AWAITED: Final = frozenset(kind.__name__ for kind in (MissingBodyError, BodyDigestError))
+"""Names of the errors of an entry whose body is awaited.
 
 A body that does not hash to the signed digest is not the entry's body; whoever serves wrong bytes
 must not be able to have a true entry refused for ever, so it is asked for again like a missing
 one. Every other refusal is final.
 """
+
+UNREAD: Final = frozenset(kind.__name__ for kind in (UnknownKindError, UnknownVersionError))
+"""Names of the errors of an entry that waits for an upgrade of this node. Its body is awaited from
+then on, and not kept before: nothing could be told of it, not even when to erase it."""
+
+RETRYABLE: Final = AWAITED | UNREAD
+"""Names of the errors that a later look can lift."""
 
 NOTE_ERRORS: Final = frozenset(
     kind.__name__
@@ -106,7 +117,8 @@ class Assessed:
 
     The content (`signal`, `retraction`, `sighting`, `promotion` or `evidence`) is there only while
     the outcome is ACCEPTED. `answer` holds the body that is worth keeping: one that is not the
-    entry's own is dropped (`Missing`), and so is that of an expired entry (`Erased`).
+    entry's own is dropped (`Missing`), as is that of an entry which can't be read yet, and so is
+    that of an expired entry (`Erased`).
     """
 
     index: int

@@ -5,8 +5,8 @@
 
     — <member> <signature of its identity key>
 
-A receipt says what its signer did with its own copy, on that day. That no copy is left anywhere
-nobody can prove.
+A receipt says whether its signer holds a copy, on that day. That no copy is left anywhere nobody
+can prove.
 """
 
 from dataclasses import dataclass
@@ -74,7 +74,8 @@ class Receipt:
     member: str
     """Name of the member that signed."""
     erased: bool
-    """Whether the signal's content is erased there; False where it had never arrived."""
+    """Whether no copy of the signal's content is held there any more, in no file of the node: it
+    was erased, or had never arrived. False where one is kept, since the node can't read it."""
     day: Day
     """Day on which it was signed."""
 

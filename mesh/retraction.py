@@ -25,7 +25,10 @@ def _reason(reason: object) -> object:
 
 
 class RetractionBody(Model):
-    """The body of a retraction. It counts only in the log that holds its target."""
+    """The body of a retraction. It counts only in the log that holds its target.
+
+    Its entry lives at least as long as its target's, or it is refused.
+    """
 
     format_error: ClassVar[type[MeshError]] = RetractionFormatError
 

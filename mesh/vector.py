@@ -1,7 +1,7 @@
 """What a node holds of every log, in a few bytes for each: what two nodes gossip about.
 
     vector:    u16 count, count × position, rising by name
-    position:  u8 length, name · u64 size · u64 certified · root[8]
+    position:  u8 length, name · u64 size · u64 certified · root[32]
 
 All integers are big-endian and unsigned. Nothing in it is signed: it only tells where to ask.
 """
@@ -15,11 +15,11 @@ from mesh.constraints import MAX_MEMBERS
 from mesh.names import MAX_NAME, NameFormatError, check_name
 from mesh.wire import MessageLimitError, MessageReader, WireError
 
-ROOT_PREFIX_BYTES: Final = 8
-"""How much of a root a position holds: a hint where two nodes differ, never a proof."""
+ROOT_BYTES: Final = 32
+"""A position holds the whole root: two histories that share the beginning of one are soon found."""
 
 _MAX_SIZE: Final = 2**63 - 1
-_FIXED: Final = 1 + 8 + 8 + ROOT_PREFIX_BYTES
+_FIXED: Final = 1 + 8 + 8 + ROOT_BYTES
 
 
 class VectorOrderError(WireError):
@@ -37,11 +37,11 @@ class LogPosition:
     log: str
     """Name of the member whose log it is."""
     size: int
-    """Size of the newest checkpoint held, in entries."""
+    """Size of the newest checkpoint held, or cosigned if that is larger, in entries."""
     certified: int
     """Size of the newest certified checkpoint held; at most `size`."""
     root: bytes
-    """First 8 bytes of the root at `size`."""
+    """The root at `size`: a hint where two nodes differ, never a proof."""
 
     def __post_init__(self) -> None:
         try:
@@ -52,8 +52,8 @@ class LogPosition:
             raise VectorPositionError(
                 f"{self.log}: {self.certified} of {self.size} entries certified can't be"
             )
-        if len(self.root) != ROOT_PREFIX_BYTES:
-            raise VectorPositionError(f"a position holds {ROOT_PREFIX_BYTES} bytes of the root")
+        if len(self.root) != ROOT_BYTES:
+            raise VectorPositionError(f"a root has {ROOT_BYTES} bytes")
 
 
 def vector_bytes(members: int = MAX_MEMBERS) -> int:
@@ -109,7 +109,7 @@ def _position(reader: MessageReader) -> LogPosition:
         name.decode("ascii"),
         reader.integer(8),
         reader.integer(8),
-        reader.take(ROOT_PREFIX_BYTES),
+        reader.take(ROOT_BYTES),
     )
 
 

@@ -31,14 +31,26 @@ MAX_DETAIL: Final = 500
 
 _KIND: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
+CONVICTED: Final = (
+    "this organization is convicted for good in this version: nothing lifts it. Stop every copy of "
+    "the node, keep both data directories, and tell the other members; it takes part again only "
+    "when the mesh is founded anew"
+)
+"""What to do once there is proof of two histories of the own log: the one text for it."""
+
 HINTS: Final[dict[str, str]] = {
     "peer_behind": "see `orgnode peers`; if its node runs, ask its operator what the node logs",
     "equivocation": "its entries count nowhere any more; `orgnode evidence` shows the proof and "
     "exports it",
-    "forked_self": "stop the node and keep its directory; find the copy of this node that ran "
-    "elsewhere, then restore the newest backup: `orgnode restore`",
-    "recovering": "the members that are named must run; if one is gone for ever, restore again "
-    "with --without",
+    "forked_self": CONVICTED,
+    "disk_behind": "start the node again: it then asks all members what it had signed and takes "
+    "that back. If an old disk or snapshot was put back, or its disk is lost, restore the newest "
+    "backup into a new, empty --data-dir: `orgnode restore`",
+    "recovering": "the members that are named must run. After a restore, if one of them is gone "
+    "for ever: stop the node, and `orgnode restore FILE --without NAME` into a new, empty "
+    "--data-dir",
+    "disk": "free some space, or mend the disk that holds the data directory; the node goes on by "
+    "itself",
     "mirror_quota": "its log is followed again tomorrow; ask its operator why it grows so fast",
     "uncertified": "own signals count nowhere until a quorum of members answers: see "
     "`orgnode peers`",

@@ -38,6 +38,7 @@ from orgnode.api.calls import (
     Caller,
     ClientError,
     NodeUnreachableError,
+    OtherNodeError,
     RequestTooLongError,
     UnauthorizedError,
     UnexpectedAnswerError,
@@ -88,6 +89,7 @@ __all__ = [
     "ClientError",
     "NodeClient",
     "NodeUnreachableError",
+    "OtherNodeError",
     "RequestTooLongError",
     "UnauthorizedError",
     "UnexpectedAnswerError",
@@ -102,10 +104,18 @@ class NodeClient:
     ApiError or UnexpectedAnswerError.
     """
 
-    def __init__(self, url: str, token: str, *, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout: float = TIMEOUT_SECONDS,
+        known: Callable[[str], bool] | None = None,
+    ) -> None:
         self._url = url
         self._token = token
         self._timeout = timeout
+        self._known = known
         self._caller: Caller | None = None
 
     def __repr__(self) -> str:
@@ -115,8 +125,17 @@ class NodeClient:
     def from_datadir(cls, path: str | Path, *, timeout: float = TIMEOUT_SECONDS) -> NodeClient:
         """Make a client for the node of a data directory on this machine.
 
+        Requests raise OtherNodeError while none runs on that directory and a node of another one,
+        of which it is a copy, answers at its address.
+
         Raises DataDirError when the directory or its token can't be read.
         """
+
+        def known(instance: str) -> bool:
+            # Its lock may not be visible here, across a virtual machine; then its file tells.
+            told = datadir.told_run()
+            return datadir.in_use() or (told is not None and told.instance == instance != "")
+
         datadir = DataDir(Path(path).expanduser())
         datadir.check_exists()
         run = datadir.read_run()
@@ -127,10 +146,11 @@ class NodeClient:
             host, port = config.local_host, config.local_port
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - the other way
         url = URL.build(scheme="http", host=host, port=port)
-        return cls(str(url), datadir.read_token(), timeout=timeout)
+        token = datadir.read_token()
+        return cls(str(url), token, timeout=timeout, known=None if run is not None else known)
 
     async def __aenter__(self) -> Self:
-        self._caller = Caller(self._url, self._token, self._timeout)
+        self._caller = Caller(self._url, self._token, self._timeout, self._known)
         return self
 
     async def __aexit__(

@@ -53,12 +53,16 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{32,128}")
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Where the running node can be found: its process and the ports that it really listens on."""
+    """Where the running node can be found: its process and the ports that it really listens on.
+
+    `instance` is a random name of this run, which the node's own API tells too.
+    """
 
     pid: int
     local_host: str
     local_port: int
     federation_port: int
+    instance: str = ""
 
 
 @dataclass(frozen=True)
@@ -295,15 +299,20 @@ class DataDir:
 
     def read_run(self) -> RunInfo | None:
         """Where the node listens; None when none runs (a file left by a crash is no node)."""
+        info = self.told_run()
+        return info if info is not None and self.in_use() else None
+
+    def told_run(self) -> RunInfo | None:
+        """What the file says, whether that node still runs or was cut off by a crash."""
         try:
             fields = json.loads(self.run_file.read_bytes())
-            info = RunInfo(
+            return RunInfo(
                 pid=int(fields["pid"]),
                 local_host=str(fields["local_host"]),
                 local_port=int(fields["local_port"]),
                 federation_port=int(fields["federation_port"]),
+                instance=str(fields.get("instance", "")),
             )
-            return info if self.in_use() else None
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError, TypeError):

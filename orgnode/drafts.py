@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from mesh.assessment import Assessed, Outcome
 from mesh.days import Day
-from mesh.entry import Envelope, Kind, body_digest, sign_entry
+from mesh.entry import LONGEST_LIVED, Envelope, Kind, body_digest, sign_entry
 from mesh.evidence import Evidence
 from mesh.genesis import Mesh
 from mesh.promotion import PromotionBody
@@ -76,7 +76,7 @@ def sign_draft(
 
 
 def _expires(mesh: Mesh, draft: Draft, day: Day) -> Day:
-    if draft.kind is Kind.PROMOTION:
-        # Peers take a promotion only with the longest life, and its day may be later than planned.
+    if draft.kind in LONGEST_LIVED:
+        # Peers take these only with the longest life, and the day may be another than was planned.
         return Day(day + mesh.constraints.max_expiry_days)
     return Day(max(draft.expires, day))

@@ -183,7 +183,7 @@ class KeyStore:
                 raise WrongPassphraseError(
                     f"the passphrase does not open {path}",
                     hint="check --passphrase-file or ORGNODE_PASSPHRASE; without the right one the "
-                    "keys are lost, and the organization joins again with new ones",
+                    "keys are lost, and keys can't be replaced yet: found the mesh anew",
                 ) from error
         return cls._from_secrets(document, opened, path)
 

@@ -49,7 +49,7 @@ class Metrics:
         )
         self.certified_size = Gauge(
             "orgnode_certified_size",
-            "Entries of a log that are certified here",
+            "Entries of a log that are certified here; 0 for one that never was",
             ["log"],
             registry=reg,
         )

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -32,8 +34,10 @@ from orgnode.api import ApiOptions, LocalServer, PeerStatus, Readiness, build_ap
 from orgnode.api.services import recovery_reason
 from orgnode.checking import CheckBreaker, Checker
 from orgnode.config import NodeConfig, load_config
+from orgnode.copies import check_alone
 from orgnode.datadir import DataDir, RunInfo
 from orgnode.derived import DampenedEvents
+from orgnode.diskwatch import DiskWatch
 from orgnode.errors import OrgnodeError
 from orgnode.evaluating import Evaluator, SeatService
 from orgnode.federation.errors import RecoveringError
@@ -50,6 +54,7 @@ from orgnode.ownlog import LogClosedError
 from orgnode.promoting import Promoter
 from orgnode.publisher import Publisher
 from orgnode.store.sqlite import SqliteStore
+from orgnode.store.writer import Writer
 from orgnode.tls import client_context, server_context
 from orgnode.vault import Vault
 from orgnode.workers import Workers
@@ -88,6 +93,7 @@ class Node:
         self.store = store
         self.metrics = Metrics()
         self.started = time.time()
+        self.instance = secrets.token_hex(16)
         self.feed = FeedHub(
             DampenedEvents(mesh.constraints, store),
             self.metrics,
@@ -115,6 +121,7 @@ class Node:
             )
         )
         self.alerts = Alerts()
+        self.disk = DiskWatch(name)
         self.replicator = Replicator(
             mesh=mesh,
             name=name,
@@ -214,23 +221,27 @@ class Node:
 
     def readiness(self) -> Readiness:
         """Whether the node can serve, and if not, why; and whether it signs."""
-        return Readiness(("draining",) if self._stopping else (), self._recovering())
+        reasons = ["draining"] if self._stopping else []
+        if self.disk.reason:
+            reasons.append(self.disk.reason)
+        return Readiness(tuple(reasons), *self._signing())
 
-    def _recovering(self) -> str:
+    def _signing(self) -> tuple[str, OrgnodeError | None]:
+        """What it waits for before it signs, and why it never will; nothing if it signs."""
         recovery = self.replicator.recovery
         try:
             self.own_log.check_open()
         except RecoveringError:
             answered, needed, waiting = recovery.progress
         except LogClosedError:
-            return ""
+            return "", None
         except OrgnodeError as error:
-            return str(error)  # it never will: see the alert
+            return "", error
         else:
-            return ""
+            return "", None
         if answered >= needed and recovery.lacking:
-            return f"fetching the last {recovery.lacking} entries of the own log from members"
-        return recovery_reason(answered, needed, waiting)
+            return f"fetching the last {recovery.lacking} entries of the own log from members", None
+        return recovery_reason(answered, needed, waiting, restored=recovery.restoring), None
 
     def peers(self) -> Sequence[PeerStatus]:
         """How this node stands with every other member."""
@@ -280,8 +291,10 @@ class Node:
             for outcome, count in counts.items():
                 self.metrics.log_entries.labels(member, str(outcome)).set(count)
         self.metrics.log_size.labels(self.name).set(self.store.state(self.name).size)
-        for log in self.store.logs():
-            self.metrics.certified_size.labels(log).set(self.store.certified_size(log))
+        for card in self.mesh.members:
+            # Logs never certified too: an alarm on those that stay behind must not lack a series.
+            size = self.store.certified_size(card.name)
+            self.metrics.certified_size.labels(card.name).set(size)
         for peer in self.peers():
             self.metrics.log_size.labels(peer.name).set(peer.size)
             self.metrics.peer_lag.labels(peer.name).set(peer.lag)
@@ -310,6 +323,7 @@ class Node:
         :raises ConfigError, KeyStoreError, NotJoinedError, ForeignKeysError, MeshError: its files.
         :raises StoreError, OwnLogError: the database.
         :raises PortInUseError, ListenError: a port is taken.
+        :raises CopyRunningError: another process with these keys answers where this node should.
         """
         datadir.check_exists()
         datadir.check_writable()
@@ -319,21 +333,28 @@ class Node:
             keystore = KeyStore.open(datadir.keys, passphrase)
             mesh = load_mesh(datadir, config, keystore)
             token = datadir.read_token()
+            source = config.federation_source or None
+            await check_alone(mesh.member(config.name), keystore, source=source)
+            disk = DiskWatch(config.name)
             store = SqliteStore.open(
                 datadir.database,
                 name=config.name,
                 mesh_id=mesh.mesh_id,
                 cooldown_days=mesh.constraints.cooldown_days,
+                writer=partial(Writer, told=disk.told),
             )
             stack.push_async_callback(asyncio.to_thread, store.close)
             material = load_material(datadir, keystore, mesh)
             node = (make or cls)(config, material, mesh, store)
+            node.disk = disk
+            disk.attach(node.alerts)
             await node._start(stack, token)
             info = RunInfo(
                 pid=os.getpid(),
                 local_host=config.local_host,
                 local_port=node._local.port,
                 federation_port=node.federation.port,
+                instance=node.instance,
             )
             datadir.write_run(info)
             stack.callback(datadir.remove_run)
@@ -359,7 +380,7 @@ class Node:
             connections=self.config.max_subscribers + OTHER_CONNECTIONS,
         )
         stack.push_async_callback(self.replicator.drain)
-        for chore in (self._housekeeping(), self._warm_up()):
+        for chore in (self._housekeeping(), self._warm_up(), self.disk.run(self.store)):
             stack.push_async_callback(_cancel, asyncio.create_task(chore))
         stack.push_async_callback(self.checker.close)
         self.promoter.start()

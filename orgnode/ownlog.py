@@ -23,20 +23,20 @@ from mesh.following import FollowerState
 from mesh.genesis import Mesh
 from mesh.history import LogHistory
 from mesh.member import log_origin
-from mesh.quota import counts_for_quota
+from mesh.quota import bound_by_days, counts_for_quota
 from mesh.wire import MAX_ANNOUNCED, SALT_BYTES
+from orgnode.alerts import CONVICTED
+from orgnode.dating import entry_day
 from orgnode.drafts import Draft, sign_draft
 from orgnode.errors import OrgnodeError
 from orgnode.federation.errors import ForkedSelfError, OwnQuotaError, RecoveringError
+from orgnode.restored import GONE_FOR_EVER, RESTORED, left_out
 from orgnode.store import Store
 from proofs.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from proofs.errors import ProofsError
 from proofs.note import Signer
 
 log = structlog.get_logger(__name__)
-
-# The most that any mesh lets an entry be dated ahead.
-_FAR_AHEAD_DAYS = 7
 
 __all__ = ["Appended", "Draft", "LogClosedError", "OwnLog", "OwnLogError", "forked_self"]
 
@@ -133,7 +133,7 @@ class OwnLog:
         self.check()
         state = self._store.state(self._name)
         if state.target is not None:
-            raise _recovering()
+            raise _recovering(self._store.meta(RESTORED))
         if state.evidence is not None:
             raise forked_self(state.evidence.reason)
         if state.checkpoint is None:
@@ -165,7 +165,7 @@ class OwnLog:
         if self._closed:
             raise _shutting_down()
         if self._task is None:
-            raise _recovering()
+            raise _recovering(self._store.meta(RESTORED))
 
     async def append(self, draft: Draft) -> Appended:
         """Append one entry; returns when it and the checkpoint that covers it are durable.
@@ -209,16 +209,15 @@ class OwnLog:
         if state.evidence is not None:
             raise forked_self(state.evidence.reason)
         history = self._store.history(self._name)
-        # Days never fall within a log, whatever a clock that was set back says. But what a clock
-        # that ran far ahead has dated was refused by peers, and must not hold the log up so long.
-        today = self._today()
-        last = history.last_day() or today
-        far = last > today + _FAR_AHEAD_DAYS
-        day = Day(max(today, today + self._mesh.constraints.clock_skew_days if far else last))
+        today, last = self._today(), history.last_day()
+        day = entry_day(self._mesh, self._store, today, last)
         batch = self._within_quota(batch, day, history)
         if not batch:
             return
-        appended = await self._commit([waiting.draft for waiting in batch], state, day)
+        # What is bound by no day has that of what it may be about, which bounds its life.
+        latest = Day(max(today, last or today))
+        dated = [(w.draft, day if bound_by_days(w.draft.kind) else latest) for w in batch]
+        appended = await self._commit(dated, state)
         for waiting, place in zip(batch, appended, strict=True):
             if not waiting.done.done():
                 waiting.done.set_result(place)
@@ -242,10 +241,12 @@ class OwnLog:
             _fail(waiting, error)
         return [waiting for waiting in batch if id(waiting) not in over]
 
-    async def _commit(self, drafts: list[Draft], state: FollowerState, day: Day) -> list[Appended]:
+    async def _commit(
+        self, drafts: list[tuple[Draft, Day]], state: FollowerState
+    ) -> list[Appended]:
         rows, vaulted, appended = [], [], []
         size = state.size + len(drafts)
-        for index, draft in enumerate(drafts, start=state.size):
+        for index, (draft, day) in enumerate(drafts, start=state.size):
             salt = self._entropy(SALT_BYTES) if draft.salt is None else draft.salt
             row = sign_draft(self._mesh, self._identity, draft, index, day, salt)
             rows.append(row)
@@ -274,8 +275,7 @@ def forked_self(reason: str) -> ForkedSelfError:
     """The error of a node whose own log has two histories."""
     return ForkedSelfError(
         f"members hold another history of this organization's log than this disk: {reason}",
-        hint="stop the node, keep its data directory, and tell the other members; this log can't"
-        " go on, and its signals are suspended until the members lift it",
+        hint=CONVICTED,
     )
 
 
@@ -284,11 +284,15 @@ def _fail(waiting: _Waiting, error: Exception) -> None:
         waiting.done.set_exception(error)
 
 
-def _recovering() -> RecoveringError:
-    return RecoveringError(
-        "this node is still asking other members about its own past",
-        hint="wait until enough of them have answered; `orgnode doctor` names those that have not",
-    )
+def _recovering(mark: bytes | None) -> RecoveringError:
+    if left_out(mark) is None:
+        hint = "wait until enough of them have answered; `orgnode doctor` names those that have not"
+    else:
+        hint = (
+            "it was restored from a backup, so all of them must answer; `orgnode doctor` names "
+            f"those that have not; {GONE_FOR_EVER}"
+        )
+    return RecoveringError("this node is still asking other members about its own past", hint=hint)
 
 
 def _shutting_down() -> LogClosedError:

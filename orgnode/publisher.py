@@ -18,9 +18,10 @@ from mesh.entry import Kind
 from mesh.fingerprint import Fingerprint, SelectionKey, published_fingerprint
 from mesh.genesis import Mesh
 from mesh.retraction import compose_retraction, parse_retraction
-from mesh.sighting import compose_sighting, parse_sighting
+from mesh.sighting import SightingBody, compose_sighting, parse_sighting
 from mesh.signal import SignalDraft, check_draft, parse_signal
 from mesh.token import token_hex
+from mesh.wire import Present
 from orgnode.derived import derived_confidence
 from orgnode.errors import OrgnodeError
 from orgnode.evaluating import Evaluator
@@ -40,6 +41,8 @@ from orgnode.workers import Workers
 
 # A text of so many characters is fingerprinted in less time than a thread's turn takes.
 _SHORT_TEXT = 2_000
+
+_PAGE = 256
 
 PUBLISH_DEADLINE = 10.0
 """How long the committee may take over one incident, in seconds."""
@@ -98,6 +101,7 @@ class Publisher:
         self._metrics = metrics
         self._in_flight: dict[str, asyncio.Task[Published]] = {}
         self._retracting: set[str] = set()
+        self._sighting = asyncio.Lock()  # looking and appending are one step
 
     async def report(self, incident: IncidentInput) -> Published:
         """Publish one incident as a signal; returns when it is durable in the own log.
@@ -127,18 +131,21 @@ class Publisher:
     async def retract(self, entry_id: str, reason: str) -> Published:
         """Withdraw an own signal; returns the retraction's place in the log when it is durable.
 
+        While a member has not given its receipt, it can be done again, and the signal is withdrawn
+        where the first retraction was not accepted.
+
         :raises UnknownSignalError, NotYourSignalError, NotLiveError: see there.
         :raises MeshError: the reason is none of the known ones.
         :raises LogClosedError, StoreError: nothing was retracted; try again.
         """
-        signal = self._own_live_signal(entry_id)
+        signal = self._own_retractable_signal(entry_id)
         body = compose_retraction(entry_id, reason)
         self._retracting.add(entry_id)
         try:
             appended = await self._own_log.append(
                 Draft(
                     kind=Kind.RETRACTION,
-                    # It has to outlive what it withdraws.
+                    # Peers refuse one that expires before what it withdraws.
                     expires=Day(max(signal.expires, self._today() + 1)),
                     body=body,
                     retraction=parse_retraction(body),
@@ -158,6 +165,9 @@ class Publisher:
     async def sight(self, entry_id: str, verdict: str) -> Published:
         """Publish that a person here confirms or denies another organization's signal.
 
+        What this organization has said of it already, as its newest word, is not said again: the
+        answer is that word's place then, marked `duplicate`.
+
         :raises UnknownSignalError, OwnSightingError, NotLiveError: see there.
         :raises MeshError: the verdict is neither `confirm` nor `deny`.
         :raises LogClosedError, StoreError: nothing was published; try again.
@@ -165,8 +175,13 @@ class Publisher:
         signal = self._known_signal(entry_id)
         groups = {self._mesh.member(name).control_group for name in (self._name, signal.issuer)}
         if len(groups) == 1:
+            whose = (
+                f"this signal is {self._name}'s own"
+                if signal.issuer == self._name
+                else f"{signal.issuer} and {self._name} have one owner"
+            )
             raise OwnSightingError(
-                f"{signal.issuer} and {self._name} have one owner: its word would confirm itself",
+                f"{whose}: its word would confirm itself",
                 hint="a person of another organization has to look at it",
             )
         if signal.status is not SignalStatus.LIVE:
@@ -174,14 +189,19 @@ class Publisher:
                 f"the signal is {signal.status} already", hint="there is nothing to confirm"
             )
         body = compose_sighting(entry_id, verdict)
-        appended = await self._own_log.append(
-            Draft(
-                kind=Kind.SIGHTING,
-                expires=Day(max(signal.expires, self._today() + 1)),
-                body=body,
-                sighting=parse_sighting(body),
+        wanted = parse_sighting(body)
+        async with self._sighting:
+            known = await self._said(signal, wanted)
+            if known is not None:
+                return known
+            appended = await self._own_log.append(
+                Draft(
+                    kind=Kind.SIGHTING,
+                    expires=Day(max(signal.expires, self._today() + 1)),
+                    body=body,
+                    sighting=wanted,
+                )
             )
-        )
         return Published(
             incident_id="",
             entry_id=appended.entry_id,
@@ -189,6 +209,27 @@ class Publisher:
             band=signal.band,
             checkpoint_size=appended.size,
         )
+
+    async def _said(self, signal: SignalRecord, wanted: SightingBody) -> Published | None:
+        """Where the own log says this of the signal already, as the newest word about it."""
+        size = self._store.state(self._name).size
+        for end in range(size, 0, -_PAGE):
+            start = max(0, end - _PAGE)
+            for record in reversed(self._store.records(self._name, start, end)):
+                if record.received < signal.received:
+                    return None  # nobody speaks of what is not here yet
+                if record.kind != Kind.SIGHTING:
+                    continue
+                (answer,) = self._store.bodies(self._name, record.index, record.index + 1)
+                said = parse_sighting(answer.body) if isinstance(answer, Present) else None
+                if said is not None and said.target == wanted.target:
+                    return (
+                        Published("", record.entry_id, record.index, signal.band, size, True)
+                        if said.verdict is wanted.verdict
+                        else None
+                    )
+            await asyncio.sleep(0)  # a long log must not hold up everything else
+        return None
 
     def _known_signal(self, entry_id: str) -> SignalRecord:
         signal = self._store.signal(entry_id)
@@ -198,17 +239,25 @@ class Publisher:
             )
         return signal
 
-    def _own_live_signal(self, entry_id: str) -> SignalRecord:
+    def _own_retractable_signal(self, entry_id: str) -> SignalRecord:
         signal = self._known_signal(entry_id)
         if not signal.own:
             raise NotYourSignalError(
                 f"{signal.issuer} published this signal; only {signal.issuer} can retract it",
                 hint="ask them to",
             )
-        if signal.status is not SignalStatus.LIVE or entry_id in self._retracting:
+        done = signal.status is not SignalStatus.LIVE and not self._awaits_receipts(signal)
+        if done or entry_id in self._retracting:
             state = "being retracted" if entry_id in self._retracting else signal.status
             raise NotLiveError(f"the signal is {state} already", hint="nothing is left to do")
         return signal
+
+    def _awaits_receipts(self, signal: SignalRecord) -> bool:
+        """Whether a signal was retracted, and a member has not said that it knows."""
+        if signal.status is not SignalStatus.RETRACTED or signal.expires < self._today():
+            return False
+        given = {receipt.member for receipt in self._store.receipts(signal.id)}
+        return any(card.name not in given for card in self._mesh.peers_of(self._name))
 
     async def _once(self, reference: str, incident: IncidentInput) -> Published:
         """Publish, unless this reference was published before or is just being published."""

@@ -29,7 +29,6 @@ from orgnode.backup import Progress, no_progress
 from orgnode.config import load_config
 from orgnode.datadir import DataDir
 from orgnode.errors import DataDirExistsError, DataDirNotWritableError, MissingFileError
-from orgnode.federation.recovery import RESTORED
 from orgnode.files import PRIVATE_DIRECTORY, PRIVATE_FILE, read_file, sync_directory
 from orgnode.keystore import FILE as KEYSTORE
 from orgnode.manifest import (
@@ -44,6 +43,7 @@ from orgnode.manifest import (
     is_kept,
     parse_manifest,
 )
+from orgnode.restored import RESTORED
 from orgnode.store.sqlite import SqliteStore
 
 _CHUNK = 1 << 20

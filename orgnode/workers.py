@@ -71,6 +71,7 @@ class Workers:
         self._waiting: deque[_Waiting] = deque()
         self._verifying: asyncio.Task[None] | None = None
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="check")
+        self._heavy = ThreadPoolExecutor(max_workers=1, thread_name_prefix="heavy")
         self._quick = ThreadPoolExecutor(max_workers=2, thread_name_prefix="evaluate")
 
     async def compose(self, issuer: str, draft: SignalDraft) -> tuple[bytes, ComposedSignal]:
@@ -151,6 +152,11 @@ class Workers:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: fn(*args, **kwargs))
 
+    async def heavy(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function of up to a second in a thread where nothing short ever waits for it."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._heavy, lambda: fn(*args, **kwargs))
+
     async def quick(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function of a few milliseconds in a thread where nothing longer is ever run."""
         loop = asyncio.get_running_loop()
@@ -196,4 +202,5 @@ class Workers:
         if pool is not None:
             await asyncio.to_thread(pool.shutdown, True, cancel_futures=True)
         self._threads.shutdown(wait=True)
+        self._heavy.shutdown(wait=True)
         self._quick.shutdown(wait=True)

@@ -296,8 +296,10 @@ ALL: Final[tuple[Episode, ...]] = (
     power_cut,
     old_backup,
     lonely_backup,
+    lonely_backup,
+    lonely_backup,
     wrong_clock,
     slow_disk,
     full_disk,
 )
-"""Every kind of episode, the more instructive ones twice."""
+"""Every kind of episode, the more instructive ones more than once."""

@@ -13,7 +13,7 @@ of runs can show that each fault did occur.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ class _Place:
     handler: Handler
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Exchange:
     """A request, and the answer that its sender waits for."""
 
@@ -117,7 +117,7 @@ class SimNetwork:
     ) -> None:
         self.conditions = conditions
         self.met: Counter[str] = Counter()
-        self.traffic: dict[str, Traffic] = {}
+        self.traffic: defaultdict[str, Traffic] = defaultdict(Traffic)
         self.most_in_flight = 0
         """Requests of one machine to one other that were open at the same time, at most."""
         self.taps: list[Tap] = []
@@ -140,7 +140,7 @@ class SimNetwork:
     def attach(self, name: str, machine: Machine, handler: Handler) -> None:
         """From now on `handler` answers what is sent to this name, in tasks of the machine."""
         self._places[name] = _Place(machine, handler)
-        self.traffic.setdefault(name, Traffic())
+        self.traffic[name]  # from now on there is a count of it, be it nothing
 
     def detach(self, name: str) -> None:
         """The machine is gone. About half of those who wait for its answers are told so."""
@@ -198,7 +198,7 @@ class SimNetwork:
         link = src, dst
         self._in_flight[link] += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight[link])
-        timer = self._loop.call_later(deadline, self._fail, exchange, SilenceError(dst))
+        timer = self._loop.call_later(deadline, self._expire, exchange)
         self._count_sent(src, message)
         for tap in self.taps:
             tap(src, dst, message, None)
@@ -248,10 +248,13 @@ class SimNetwork:
             self._count_received(exchange.src, answer)
             exchange.answer.set_result(answer)
 
+    def _expire(self, exchange: _Exchange) -> None:
+        if self._awaited(exchange):
+            self.met["deadline passed"] += 1
+            exchange.answer.set_exception(SilenceError(exchange.dst))
+
     def _fail(self, exchange: _Exchange, error: NetworkError) -> None:
         if self._awaited(exchange):
-            if isinstance(error, SilenceError):
-                self.met["deadline passed"] += 1
             exchange.answer.set_exception(error)
 
     def _awaited(self, exchange: _Exchange) -> bool:
@@ -282,11 +285,11 @@ class SimNetwork:
         self._loop.call_later(delay, callback, *args, context=_NOBODY)
 
     def _count_sent(self, name: str, message: Any) -> None:
-        traffic = self.traffic.setdefault(name, Traffic())
+        traffic = self.traffic[name]
         traffic.sent += 1
         traffic.bytes_sent += self._size(message)
 
     def _count_received(self, name: str, message: Any) -> None:
-        traffic = self.traffic.setdefault(name, Traffic())
+        traffic = self.traffic[name]
         traffic.received += 1
         traffic.bytes_received += self._size(message)

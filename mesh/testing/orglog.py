@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from mesh.days import SECONDS_PER_DAY, Day, parse_day
 from mesh.document import PREFIX
-from mesh.entry import Envelope, Kind, body_digest, sign_entry
+from mesh.entry import LONGEST_LIVED, Envelope, Kind, body_digest, sign_entry
 from mesh.retraction import compose_retraction
 from mesh.sighting import compose_sighting
 from mesh.strictjson import dumps
@@ -87,7 +87,9 @@ class OrgLog:
         """Sign and append an entry with this body; the rest is as an honest node has it."""
         day = self.day if day is None else day
         rules = self.mesh.constraints
-        life = rules.max_expiry_days if kind is Kind.PROMOTION else rules.default_expiry_days
+        # A retraction outlives what it withdraws.
+        long = kind in LONGEST_LIVED or kind is Kind.RETRACTION
+        life = rules.max_expiry_days if long else rules.default_expiry_days
         envelope = Envelope(
             kind=kind,
             mesh=self.mesh.mesh_id if mesh_id is None else mesh_id,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from mesh.assessment import Assessed, Outcome, lapse
 from mesh.days import Day
 from mesh.entry import Kind
-from mesh.quota import counts_for_quota
+from mesh.quota import bound_by_days, counts_for_quota
 from proofs.merkle import NodeAddress, node_hash
 
 
@@ -19,7 +19,7 @@ class Rows(dict[int, Assessed]):
         self._signals: dict[str, int] = {}
         self._places: dict[str, int] = {}
         self._retracted: set[str] = set()
-        self._accused: set[str] = set()
+        self._accused: dict[str, tuple[int, Day]] = {}
         self._counted: Counter[Day] = Counter()
         self._last: Day | None = None
         self._nodes: dict[NodeAddress, bytes] = {}
@@ -48,7 +48,8 @@ class Rows(dict[int, Assessed]):
             self._signals.setdefault(row.entry_id, row.index)
         if row.stands and row.envelope is not None:
             self._counted[Day(row.envelope.day)] += counts_for_quota(row.envelope.kind)
-            self._last = max(self._last or Day(0), Day(row.envelope.day))
+            if bound_by_days(row.envelope.kind):
+                self._last = max(self._last or Day(0), Day(row.envelope.day))
 
     def _take_effect(self, row: Assessed) -> None:
         if row.retraction is not None:
@@ -56,8 +57,9 @@ class Rows(dict[int, Assessed]):
             place = self._places.get(row.retraction.target)
             if place is not None and self[place].retryable:
                 self[place] = lapse(self[place])
-        if row.evidence is not None:
-            self._accused.add(row.evidence.log)
+        if row.evidence is not None and row.envelope is not None:
+            said = row.index, Day(row.envelope.day)
+            self._accused[row.evidence.log] = max(self._accused.get(row.evidence.log, said), said)
 
     # --- what stands in the log: `mesh.history.LogHistory`
 
@@ -65,17 +67,19 @@ class Rows(dict[int, Assessed]):
         """See `LogHistory.holds_entry`."""
         return entry_id in self._ids
 
-    def holds_signal(self, entry_id: str, before: int) -> bool:
-        """See `LogHistory.holds_signal`."""
-        return self._signals.get(entry_id, before) < before
+    def signal_expires(self, entry_id: str, before: int) -> Day | None:
+        """See `LogHistory.signal_expires`."""
+        place = self._signals.get(entry_id, before)
+        envelope = self[place].envelope if place < before else None
+        return None if envelope is None else Day(envelope.expires)
 
     def is_retracted(self, entry_id: str) -> bool:
         """See `LogHistory.is_retracted`."""
         return entry_id in self._retracted
 
-    def accuses(self, accused: str) -> bool:
+    def accuses(self, accused: str) -> Day | None:
         """See `LogHistory.accuses`."""
-        return accused in self._accused
+        return self._accused[accused][1] if accused in self._accused else None
 
     def unread_accusations(self, before: int) -> list[int]:
         """See `LogHistory.unread_accusations`."""

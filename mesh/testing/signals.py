@@ -17,14 +17,14 @@ from typing import Any
 from mesh import strictjson
 from mesh.genesis import Mesh
 from mesh.severity import HOLDER_LABEL, context_of
-from mesh.signal import SignalDraft, compose_signal
+from mesh.signal import SeverityClaim, SignalBody, SignalDraft, compose_signal
 from mesh.taxonomy import CATEGORIES, TECHNIQUES
 from mesh.testing.seeds import seeded
 from mesh.wire import SALT_BYTES, Present
-from proofs.holder import prove_holding, token_of
+from proofs.holder import HOLDER_PROOF_BYTES, prove_holding, token_of
 from proofs.pedersen import blinding_from_bytes
 from proofs.ristretto import Scalar, multiply_base, random_scalars
-from proofs.severity import commit_components
+from proofs.severity import COMMITMENT_BYTES, PROOF_BYTES, commit_components
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,37 @@ def make_signal(
     salt = rng.randbytes(SALT_BYTES)
     composed = compose_signal(mesh, issuer, draft, salt, rng.randbytes(64))
     return MadeSignal(salt, composed.body, draft, composed.blindings, issuer)
+
+
+def make_unproven(
+    mesh: Mesh, issuer: str, rng: Random, draft: SignalDraft | None = None
+) -> MadeSignal:
+    """A signal as `make_signal` makes it, but for its proofs: those are random bytes.
+
+    It costs next to nothing. Whoever parses it finds nothing wrong; whoever verifies it does.
+    """
+    draft = draft or random_draft(mesh, rng)
+    body = SignalBody(
+        category=draft.category,
+        technique=draft.technique,
+        tokens=tuple(sorted({token_of(scalar).hex() for scalar in draft.token_scalars})),
+        holder=_random_base64(rng, HOLDER_PROOF_BYTES),
+        severity=SeverityClaim(
+            band=1,
+            commitments=tuple(
+                _random_base64(rng, COMMITMENT_BYTES) for _ in mesh.constraints.rubric.components
+            ),
+            proof=_random_base64(rng, PROOF_BYTES),
+        ),
+        confidence=draft.confidence,
+        derived_from=None,
+        barrier=None,
+    )
+    return MadeSignal(rng.randbytes(SALT_BYTES), body.encode(), draft, (), issuer)
+
+
+def _random_base64(rng: Random, length: int) -> Any:
+    return b64encode(rng.randbytes(length)).decode()
 
 
 class SignalPool:

@@ -21,8 +21,9 @@ import asyncio
 import heapq
 from asyncio import base_events
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
@@ -35,6 +36,7 @@ DEFAULT_STEPS: Final = 2_000_000
 """Callbacks that one run may take: far above what a run of minutes needs."""
 
 _COMPACT_ABOVE = 256
+_TIDY = 256
 _SAMPLE = 500
 _BUSIEST = 5
 _UNWINDING = 20
@@ -108,49 +110,31 @@ class Clock:
         return self._start + self._loop.now + self.skew
 
 
-class _Handle(asyncio.Handle):
-    """A callback to run: what asyncio's own is, but for the questions that debugging asks."""
+class _Handle(list[Any]):
+    """When a callback is due, its number, the callback (None once it ran or was cancelled), its
+    arguments, its context, and the loop if it waits for its time.
+
+    A list, for the heap to compare and the loop to take apart: asyncio's own handles cost more than
+    most of what they call.
+    """
 
     __slots__ = ()
 
-    def __init__(
-        self,
-        callback: Callable[..., object],
-        args: Sequence[Any],
-        loop: "VirtualLoop",
-        context: Context | None,
-    ) -> None:
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = None
-        self._source_traceback = None
+    def cancel(self) -> None:
+        """As `asyncio.Handle.cancel`."""
+        if self[2] is not None:
+            self[2] = self[3] = None
+            if self[5] is not None:
+                self[5].note_cancelled()
 
+    def cancelled(self) -> bool:
+        """Whether it is never going to run; true of one that has run, too."""
+        return self[2] is None
 
-class _TimerHandle(asyncio.TimerHandle):
-    """The same, for later."""
-
-    __slots__ = ()
-
-    def __init__(
-        self,
-        when: float,
-        callback: Callable[..., object],
-        args: Sequence[Any],
-        loop: "VirtualLoop",
-        context: Context | None,
-    ) -> None:
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = None
-        self._source_traceback = None
-        self._when = when
-        self._scheduled = True
+    def when(self) -> float:
+        """As `asyncio.TimerHandle.when`."""
+        due: float = self[0]
+        return due
 
 
 class VirtualLoop(base_events.BaseEventLoop):
@@ -162,7 +146,6 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     # What the base class keeps; typeshed does not list it.
     _ready: deque[Any]
-    _timer_cancelled_count: int
     _stopping: bool
 
     def __init__(self, seed: object = 0, *, steps: int = DEFAULT_STEPS) -> None:
@@ -174,13 +157,16 @@ class VirtualLoop(base_events.BaseEventLoop):
         """Callbacks run so far."""
         self.tolerated: Counter[str] = Counter()
         """Errors of tasks that may fail, and of machines that were dead by then."""
-        self._heap: list[tuple[float, int, Any]] = []
+        self._heap: list[Any] = []
         self._timers = 0
+        self._cancelled = 0
         self._budget = steps
-        self._shuffle = seeded("loop", seed).shuffle
+        self._random = seeded("loop", seed).random
         self._busiest: Counter[str] = Counter()
-        # Dicts, not sets: what is closed at the end is closed in the order in which it began.
+        # Dicts, not sets: what is closed at the end is closed in the order in which it began. Some
+        # of them are done: `_tidy` says when they are looked at.
         self._living: dict[asyncio.Task[Any], Machine | None] = {}
+        self._tidy_at = _TIDY
         self._dead: list[asyncio.Task[Any]] = []
         self._failed: list[asyncio.Task[Any]] = []
         self._broken: list[BaseException] = []
@@ -199,7 +185,8 @@ class VirtualLoop(base_events.BaseEventLoop):
         :raises BaseExceptionGroup: tasks that nobody awaited ended with errors.
         """
         try:
-            result = self.run_until_complete(main)
+            with _unlisted():
+                result = self.run_until_complete(main)
         finally:
             forgotten = self._forgotten()
             self._sweep()
@@ -216,10 +203,18 @@ class VirtualLoop(base_events.BaseEventLoop):
     def call_soon(
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        """As every loop does, without what debugging costs."""
-        handle = _Handle(callback, args, self, context)
+        """As every loop does."""
+        if context is None:
+            context = copy_context()
+        handle = _Handle((0.0, 0, callback, args, context, None))
         self._ready.append(handle)
-        return handle
+        return handle  # type: ignore[return-value] # it does all that a handle does
+
+    def call_soon_threadsafe(
+        self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
+        """The same: there is one thread. asyncio asks for it to close generators."""
+        return self.call_soon(callback, *args, context=context)
 
     def call_at(
         self,
@@ -229,10 +224,12 @@ class VirtualLoop(base_events.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """As every loop does; timers of one moment are due in the order in which they were set."""
-        handle = _TimerHandle(when, callback, args, self, context)
         self._timers += 1
-        heapq.heappush(self._heap, (when, self._timers, handle))
-        return handle
+        if context is None:
+            context = copy_context()
+        handle = _Handle((when, self._timers, callback, args, context, self))
+        heapq.heappush(self._heap, handle)
+        return handle  # type: ignore[return-value] # it does all that a handle does
 
     def call_later(
         self,
@@ -242,47 +239,69 @@ class VirtualLoop(base_events.BaseEventLoop):
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """As every loop does."""
-        return self.call_at(self.now + delay, callback, *args, context=context)
+        self._timers += 1
+        if context is None:
+            context = copy_context()
+        handle = _Handle((self.now + delay, self._timers, callback, args, context, self))
+        heapq.heappush(self._heap, handle)
+        return handle  # type: ignore[return-value] # it does all that a handle does
+
+    def note_cancelled(self) -> None:
+        """A timer was cancelled: it is in the heap until there are too many of its kind."""
+        self._cancelled += 1
 
     def _run_once(self) -> None:
+        """Run until somebody stops the loop: a round of the base class costs as much as a step."""
         ready, heap = self._ready, self._heap
-        if not ready and not self._stopping:
-            self._jump()
-        now = self.now
-        while heap and heap[0][0] <= now:
-            ready.append(heapq.heappop(heap)[2])
-        batch = list(ready)
-        ready.clear()
-        if len(batch) > 1:
-            self._shuffle(batch)
-        for handle in batch:
-            if handle._cancelled:
-                continue
-            context: Context = handle._context
-            machine = context.get(_MACHINE)
-            if machine is not None and not machine.alive:
-                continue
-            self.steps += 1
-            try:
-                context.run(handle._callback, *handle._args)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # noqa: BLE001 - a callback is nobody's to await
-                self._broken.append(error)
-        if self.steps > self._budget:
-            self._over_budget(batch)
+        while True:
+            if not ready and not self._stopping:
+                self._jump()
+            now = self.now
+            while heap and heap[0][0] <= now:
+                ready.append(heapq.heappop(heap))
+            batch = list(ready)
+            ready.clear()
+            if len(batch) > 1:
+                self._mix(batch)
+            self.steps += len(batch)
+            if self.steps > self._budget:
+                self._over_budget(batch)
+            for handle in batch:
+                _, _, callback, args, context, _ = handle
+                if callback is None:
+                    continue
+                handle[2] = None
+                machine = context.get(_MACHINE)
+                if machine is not None and not machine.alive:
+                    continue
+                try:
+                    context.run(callback, *args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - a callback is nobody's to await
+                    self._broken.append(error)
+            if self._stopping:
+                return
+
+    def _mix(self, batch: list[Any]) -> None:
+        """Put what is ready into an order drawn from the seed (after Fisher and Yates)."""
+        draw = self._random
+        for last in range(len(batch) - 1, 0, -1):
+            other = int(draw() * (last + 1))
+            batch[last], batch[other] = batch[other], batch[last]
 
     def _jump(self) -> None:
         """Nothing is ready: go to the next timer."""
         heap = self._heap
-        if len(heap) > _COMPACT_ABOVE and 2 * self._timer_cancelled_count > len(heap):
-            heap[:] = [timer for timer in heap if not timer[2]._cancelled]
+        if self._cancelled > _COMPACT_ABOVE and 2 * self._cancelled > len(heap):
+            heap[:] = [timer for timer in heap if timer[2] is not None]
             heapq.heapify(heap)
-            self._timer_cancelled_count = 0
-        while heap and heap[0][2]._cancelled:
+            self._cancelled = 0
+        while heap and heap[0][2] is None:
             heapq.heappop(heap)
+            self._cancelled -= 1
         if not heap:
-            waiting = ", ".join(_where(task) for task in self._living)
+            waiting = ", ".join(_where(task) for task in self._living if not task.done())
             raise DeadlockError(
                 f"nothing can happen any more at {self.now:.3f} s; these wait: {waiting}"
             )
@@ -301,37 +320,43 @@ class VirtualLoop(base_events.BaseEventLoop):
     # --- tasks
 
     def create_task(self, coro: Any, *, name: Any = None, context: Any = None) -> asyncio.Task[Any]:
-        """As every loop does; the task is remembered until it is done."""
-        task = super().create_task(coro, name=name, context=context)
+        """As every loop does; the task is remembered until it is done, or somewhat longer."""
+        if len(self._living) >= self._tidy_at:
+            self._tidy()
+        task = asyncio.Task(coro, loop=self, name=name, context=context)
         self._living[task] = _MACHINE.get() if context is None else context.get(_MACHINE)
-        task.add_done_callback(self._finished, context=_NOBODY)
         return task
 
     def tasks_of(self, machine: Machine, *, but: Collection[str] = ()) -> int:
         """How many tasks of a machine are not done, leaving out some that it was told to start."""
         left_out = {f"{machine.name}:{name}" for name in but}
         return sum(
-            owner is machine and task.get_name() not in left_out
+            owner is machine and not task.done() and task.get_name() not in left_out
             for task, owner in self._living.items()
         )
 
     def bury(self, machine: Machine) -> None:
         """Set the tasks of a dead machine aside, so that nothing runs when memory is reclaimed."""
+        self._tidy()
         for task in [task for task, owner in self._living.items() if owner is machine]:
             del self._living[task]
             self._dead.append(task)
 
-    def _finished(self, task: asyncio.Task[Any]) -> None:
-        machine = self._living.pop(task, None)
-        if task._log_traceback:  # it failed, and nobody has asked yet
-            if machine is None or not machine.may_fail:
-                self._failed.append(task)
-            else:
-                error = task.exception()
-                self.tolerated[f"{type(error).__name__}: {error}"] += 1
+    def _tidy(self) -> None:
+        """Forget the tasks that are done, but for those that failed unheard."""
+        for task, machine in [one for one in self._living.items() if one[0].done()]:
+            del self._living[task]
+            if task._log_traceback:  # it failed, and nobody has asked yet
+                if machine is None or not machine.may_fail:
+                    self._failed.append(task)
+                else:
+                    error = task.exception()
+                    self.tolerated[f"{type(error).__name__}: {error}"] += 1
+        self._tidy_at = max(_TIDY, 2 * len(self._living))
 
     def _forgotten(self) -> list[BaseException]:
         """Errors of tasks that ended while nobody listened; in production they are log lines."""
+        self._tidy()
         errors = self._broken
         for task in self._failed:
             if task._log_traceback:  # nobody has asked for it
@@ -374,6 +399,22 @@ class VirtualLoop(base_events.BaseEventLoop):
         """Nobody sleeps in a selector: there is one thread."""
 
 
+@contextmanager
+def _unlisted() -> Iterator[None]:
+    """Keep asyncio from listing tasks for `all_tasks`: that costs, and nobody asks."""
+    # Under either name, by version; whatever has neither lists them as it likes.
+    names = vars(asyncio.tasks)
+    listed: Any = names.get("_all_tasks", names.get("_scheduled_tasks"))
+    if listed is None:
+        yield
+        return
+    listed.add = lambda _: None
+    try:
+        yield
+    finally:
+        del listed.add
+
+
 _NOBODY = copy_context()
 
 
@@ -395,7 +436,8 @@ def _where(task: asyncio.Task[Any]) -> str:
 
 
 def _named(handle: Any) -> str:
-    task = getattr(handle._callback, "__self__", None)
+    callback = handle[2]
+    task = getattr(callback, "__self__", None)
     if isinstance(task, asyncio.Task):
         return task.get_name()
-    return getattr(handle._callback, "__qualname__", repr(handle._callback))
+    return getattr(callback, "__qualname__", repr(callback))

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from orgnode.api.errors import problem
 from orgnode.api.node_models import (
     AlertAnswer,
     AlertsAnswer,
@@ -153,6 +154,7 @@ class AboutRoutes:
                 ready=readiness.ready,
                 reasons=list(readiness.reasons),
                 recovering=readiness.recovering,
+                halted=None if readiness.halted is None else problem(readiness.halted),
                 started=node.started,
                 log_size=node.store.state(node.name).size,
                 certified_size=node.store.certified_size(node.name),
@@ -217,6 +219,8 @@ class AboutRoutes:
                 ready=readiness.ready,
                 reasons=list(readiness.reasons),
                 recovering=readiness.recovering,
+                halted=None if readiness.halted is None else problem(readiness.halted),
+                instance=self._node.instance,
             ),
             200 if readiness.ready else 503,
         )

@@ -58,7 +58,7 @@ class BreakerRoutes:
                 "judge benign after this can put it in shadow again.",
                 tag="checks",
                 answers={200: LiftAnswer},
-                parameters={"token": "A token in shadow"},
+                parameters={"token": "The name of a token in shadow, or the token itself"},
                 errors=(404, 503),
             ),
         ]

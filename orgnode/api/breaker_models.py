@@ -44,8 +44,22 @@ class JudgementAnswer(Answer):
     check: CheckId
     verdict: OpinionName
     by: JudgeName
-    shadowed: list[Hash] = Field(description="Tokens that can't block here any more because of it")
-    in_shadow: list[Hash] = Field(description="All tokens of the text that can't block here now")
+    shadowed: list[Hash] = Field(
+        description="Names of tokens that can't block here any more because of it; see `token`"
+    )
+    in_shadow: list[Hash] = Field(
+        description="Names of all tokens of the text that can't block here now"
+    )
+    upheld: list[Hash] = Field(
+        default=[],
+        description="Names of tokens of the text that block because a person stood by them (judged "
+        "a text with them malicious, or had them block again): what was judged benign before that "
+        "does not count for them",
+    )
+    malicious: list[CheckId] = Field(
+        default=[],
+        description="Texts with any of `upheld` that a person judged malicious, oldest first",
+    )
 
     @classmethod
     def of(cls, judged: JudgedCheck) -> JudgementAnswer:
@@ -56,13 +70,18 @@ class JudgementAnswer(Answer):
             by=judged.by.value,
             shadowed=list(judged.shadowed),
             in_shadow=list(judged.in_shadow),
+            upheld=list(judged.upheld),
+            malicious=list(judged.malicious),
         )
 
 
 class ShadowAnswer(Answer):
     """A token that escalates here and never blocks, until a person lifts that."""
 
-    token: Hash
+    token: Hash = Field(
+        description="Its name here: a digest of the token under a key of this node, which keeps no "
+        "tokens of what may be retracted"
+    )
     since: int = Field(description="Unix seconds")
     checks: list[CheckId] = Field(description="Blocked texts, judged benign, that put it there")
 

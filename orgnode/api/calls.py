@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import aiohttp
@@ -13,6 +13,7 @@ from yarl import URL
 
 from orgnode.api.eventstream import EventParser, ServerEvent
 from orgnode.api.models import Answer, ErrorAnswer
+from orgnode.api.node_models import ReadyAnswer
 from orgnode.errors import OrgnodeError
 
 MAX_REQUEST_BYTES: Final = 1 << 20
@@ -36,6 +37,13 @@ class NodeUnreachableError(ClientError):
 
 class UnauthorizedError(ClientError):
     """The node does not accept the token."""
+
+
+class OtherNodeError(ClientError):
+    """What answers at the data directory's address is not the node of this directory.
+
+    A copy of the directory has the same port and the same token: nothing was asked of that node.
+    """
 
 
 class RequestTooLongError(ClientError):
@@ -64,11 +72,22 @@ class ApiError(ClientError):
 
 
 class Caller:
-    """One session with one node: its address, its token, and a limit in seconds on each request."""
+    """One session with one node: its address, its token, and a limit in seconds on each request.
 
-    def __init__(self, url: str, token: str, timeout: float) -> None:
+    `known(instance)` says whether the node that calls itself so is the one that is meant; without
+    it any is. It is asked once, before anything else is sent.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        timeout: float,
+        known: Callable[[str], bool] | None = None,
+    ) -> None:
         self.url = URL(url)
         self._timeout = timeout
+        self._known = known
         self._session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {token}"},
             timeout=aiohttp.ClientTimeout(total=timeout),
@@ -116,6 +135,33 @@ class Caller:
         data: bytes | None = None,
         also: int | None = None,
     ) -> AnswerT:
+        await self._recognize()
+        return await self._exchange(method, path, model, params, data, also)
+
+    async def _recognize(self) -> None:
+        """Raises OtherNodeError if it is not the node that is meant."""
+        if self._known is None:
+            return
+        ready = await self._exchange("GET", "readyz", ReadyAnswer, None, None, 503)
+        if not self._known(ready.instance):
+            raise OtherNodeError(
+                f"no node runs on this data directory, but one of another directory answers at "
+                f"{self.url}",
+                hint="is this a copy of a node's directory? Name the directory of the node that "
+                "runs with --data-dir. Never start a copy beside it: two nodes with one identity "
+                "sign two histories, and the mesh convicts the organization",
+            )
+        self._known = None
+
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        model: type[AnswerT],
+        params: Mapping[str, str] | None,
+        data: bytes | None,
+        also: int | None,
+    ) -> AnswerT:
         headers = {} if data is None else {"Content-Type": "application/json"}
         try:
             async with self._session.request(
@@ -140,6 +186,7 @@ class Caller:
         self, query: Sequence[tuple[str, str]], cursor: int | None
     ) -> AsyncGenerator[ServerEvent, None]:
         """Yield the events of one feed connection, from behind `cursor`, until it ends."""
+        await self._recognize()
         headers = {"Accept": "text/event-stream"}
         if cursor is not None:
             headers["Last-Event-ID"] = str(cursor)
@@ -170,11 +217,14 @@ class Caller:
 
     def _unreachable(self, error: Exception) -> NodeUnreachableError:
         if isinstance(error, TimeoutError):
-            what = "did not answer in time"
-        else:
-            what = f"can't be reached ({type(error).__name__})"
+            # Something took the connection: to start another one would not help.
+            return NodeUnreachableError(
+                f"the node at {self.url} did not answer in time",
+                hint="it runs, but is busy or was stopped: look at its log and try again; if it "
+                "stays so, end it and start it anew",
+            )
         return NodeUnreachableError(
-            f"the node at {self.url} {what}",
+            f"the node at {self.url} can't be reached ({type(error).__name__})",
             hint="start it with `orgnode run`, and check host and port",
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from mesh.taxonomy import BARRIERS, CATEGORIES, RETRACTION_REASONS
 from orgnode.store import EventType
@@ -23,16 +24,24 @@ MAX_BATCH = 256
 MAX_PAGE = 500
 """Most signals in one answer."""
 
+_LARGEST = 2**53 - 1  # that JSON holds exactly
+
 BandName = Literal["low", "moderate", "high", "critical"]
 StatusName = Literal["live", "retracted", "expired", "erased"]
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
-def _whole(value: object) -> object:
-    # A query parameter is text; only plain ASCII digits are a number.
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 16:
-        return int(value)
-    return value
+def _within(least: int, most: int) -> BeforeValidator:
+    """A query parameter is text: only plain ASCII digits are a number, and the range is named."""
+
+    def checked(value: object) -> int:
+        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 16:
+            value = int(value)
+        if not isinstance(value, int) or not least <= value <= most:
+            raise PydanticCustomError("range", f"give a whole number from {least} to {most}")
+        return value
+
+    return BeforeValidator(checked)
 
 
 def _flag(value: object) -> object:
@@ -41,7 +50,8 @@ def _flag(value: object) -> object:
 
 
 Flag = Annotated[bool, BeforeValidator(_flag)]
-Whole = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=2**53 - 1)]
+Whole = Annotated[int, _within(0, _LARGEST), Field(ge=0, le=_LARGEST)]
+PageSize = Annotated[int, _within(1, MAX_PAGE), Field(ge=1, le=MAX_PAGE)]
 
 
 class Request(BaseModel):
@@ -209,8 +219,9 @@ class SignalAnswer(Answer):
     status: StatusName
     certified: bool = Field(
         default=False,
-        description="Whether a quorum of members holds it durably; before that it is provisional, "
-        "and counts nowhere",
+        description="Whether a quorum of members holds it durably, as of this answer (also within "
+        "an event of the feed, whatever held when that happened); before it does, the signal is "
+        "provisional and counts nowhere",
     )
     suspended: bool = Field(
         default=False, description="Its issuer has been proven to show two histories; not counted"
@@ -220,10 +231,21 @@ class SignalAnswer(Answer):
 
 
 class CertificateAnswer(Answer):
-    """Who cosigned the checkpoint that covers a signal."""
+    """Who cosigned the newest checkpoint that covers a signal: it changes as the log grows.
+
+    `counts_since` is the signal's own, and does not.
+    """
 
     size: int = Field(description="Entries that the cosigned checkpoint covers")
-    time: int = Field(description="Lower median of the cosignatures' times, Unix seconds")
+    time: int = Field(
+        description="When this checkpoint, the log's newest, was cosigned: lower median of the "
+        "cosignatures' times, Unix seconds"
+    )
+    counts_since: float | None = Field(
+        default=None,
+        description="When the signal began to count at this node: certified, and with its content, "
+        "Unix seconds; null if it is not live, or too many hold its tokens to tell",
+    )
     cosigners: list[str] = Field(description="Members that hold it durably, sorted")
     quorum: int = Field(description="How many had to")
 
@@ -232,7 +254,7 @@ class ReceiptAnswer(Answer):
     """A member's signed word that a retraction reached it."""
 
     member: str
-    erased: bool = Field(description="Whether it had erased the signal's content then")
+    erased: bool = Field(description="Whether it held no copy of the signal's content any more")
     day: str = Field(description="YYYY-MM-DD, as the member dated it")
     at: float = Field(description="When this node stored it, Unix seconds")
 
@@ -295,7 +317,7 @@ class SignalsQuery(Request):
     suspended: Flag = Field(
         default=False, description="Those too whose issuer has been proven to show two histories"
     )
-    limit: Annotated[Whole, Field(ge=1, le=MAX_PAGE)] = Field(default=50, description="Page size")
+    limit: PageSize = Field(default=50, description="Page size")
     cursor: Whole | None = Field(default=None, description="`next` of the page before")
 
 
@@ -357,7 +379,7 @@ class RefusalsQuery(Request):
     """Which refusals to list."""
 
     issuer: str | None = Field(default=None, description="Only this member's")
-    limit: Annotated[Whole, Field(ge=1, le=MAX_PAGE)] = Field(default=50, description="How many")
+    limit: PageSize = Field(default=50, description="How many")
 
 
 # --- the feed
@@ -396,7 +418,9 @@ class FeedItem(Answer):
     type: str
     at: float | None = Field(default=None, description="When this node stored it, Unix seconds")
     certified: bool | None = Field(
-        default=None, description="Whether a quorum had cosigned what it is about when it happened"
+        default=None,
+        description="Whether a quorum had cosigned what it is about when it happened: false in "
+        "every `provisional` event. `signal.certified` says whether one has by now",
     )
     signal: SignalAnswer | None = None
     issuer: str | None = None

@@ -7,12 +7,16 @@ from typing import Any, Literal
 from pydantic import Field
 
 from orgnode.alerts import Alert
-from orgnode.api.models import Answer, Hash
+from orgnode.api.models import Answer, Hash, Problem
 from orgnode.api.services import PeerStatus
 
 _RECOVERING = (
     "What the node waits for before it publishes and cosigns; empty once it does. Checks and reads "
     "are answered meanwhile"
+)
+_HALTED = (
+    "Why the node will not publish and cosign any more, however long one waits; null while it "
+    "does. Checks and reads are answered"
 )
 
 
@@ -84,6 +88,7 @@ class StatusAnswer(Answer):
     ready: bool
     reasons: list[str]
     recovering: str = Field(default="", description=_RECOVERING)
+    halted: Problem | None = Field(default=None, description=_HALTED)
     started: float = Field(description="Unix seconds")
     log_size: int = Field(description="Entries in the own log")
     certified_size: int = Field(
@@ -143,5 +148,13 @@ class ReadyAnswer(Answer):
     """Whether the node can serve."""
 
     ready: bool
-    reasons: list[str]
+    reasons: list[str] = Field(
+        description="Why it can't: it stops, or its disk takes nothing. Send it no requests then"
+    )
     recovering: str = Field(default="", description=_RECOVERING)
+    halted: Problem | None = Field(default=None, description=_HALTED)
+    instance: str = Field(
+        default="",
+        description="A random name of this run of the node, as `run.json` in its data directory "
+        "gives it",
+    )

@@ -13,6 +13,7 @@ from typing import Protocol
 from mesh.genesis import Mesh
 from orgnode.alerts import Alerts
 from orgnode.checking import Checker
+from orgnode.errors import OrgnodeError
 from orgnode.evaluating.status import CommitteeView
 from orgnode.feed import FeedHub
 from orgnode.incidents import IncidentInput, Published
@@ -24,12 +25,14 @@ from orgnode.store import Store
 class Readiness:
     """Why the node can't serve now; ready when there is no reason.
 
-    `recovering` is what it still waits for before it signs anything, empty when it signs. It is no
-    reason: checks are answered and signals read meanwhile, only reports are refused.
+    `recovering` is what it still waits for before it signs anything, empty when it signs. `halted`
+    is why it will not sign any more, however long one waits: there is another history of its log.
+    Neither is a reason: checks are answered and signals read meanwhile, only reports are refused.
     """
 
     reasons: tuple[str, ...] = ()
     recovering: str = ""
+    halted: OrgnodeError | None = None
 
     @property
     def ready(self) -> bool:
@@ -69,13 +72,17 @@ class PeerStatus:
         return max(0, self.signed_size - self.size)
 
 
-def recovery_reason(answered: int, needed: int, waiting: Sequence[str]) -> str:
+def recovery_reason(
+    answered: int, needed: int, waiting: Sequence[str], *, restored: bool = False
+) -> str:
     """What a node that asks others about its own past waits for.
 
     `answered` of the `needed` members have told what they know; `waiting` names those that have
-    not, of whom not all may be needed.
+    not, of whom not all may be needed. `restored`: they all are, because a backup was restored.
     """
     said = f"asking members about this node's past ({answered} of {needed} answered"
+    if restored:
+        said += "; after a restore all of them must"
     return f"{said}; waiting for {', '.join(waiting)})" if waiting else f"{said})"
 
 
@@ -141,6 +148,11 @@ class NodeServices(Protocol):
     @property
     def alerts(self) -> Alerts:
         """What a person should know now."""
+        ...
+
+    @property
+    def instance(self) -> str:
+        """A random name of this run of the node, which its data directory holds too."""
         ...
 
     @property

@@ -154,7 +154,7 @@ class SignalRoutes:
                     "confirmed_by": [name for one in said for name in one.confirmed_by],
                     "denied_by": [name for one in said for name in one.denied_by],
                     "promoted": len(store.promoted_tokens(tokens)),
-                    "certificate": self._certificate(record),
+                    "certificate": self._certificate(record, said[0].received if said else None),
                     **self._receipts(record),
                 }
             )
@@ -233,7 +233,7 @@ class SignalRoutes:
             self._node.metrics,
         )
 
-    def _certificate(self, record: SignalRecord) -> CertificateAnswer | None:
+    def _certificate(self, record: SignalRecord, since: float | None) -> CertificateAnswer | None:
         note = self._node.store.certificate(record.issuer) if record.certified else None
         if note is None:
             return None
@@ -242,6 +242,7 @@ class SignalRoutes:
         return CertificateAnswer(
             size=certificate.size,
             time=certificate.time,
+            counts_since=since,
             cosigners=list(certificate.cosigners),
             quorum=mesh.constraints.quorum,
         )

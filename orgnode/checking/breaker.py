@@ -4,8 +4,10 @@
     judgement    → the rule of `mesh.breaker` → tokens in shadow, kept before the answer goes out
     many blocks  → an alert, and nothing else
 
-What is kept of a text are digests under a key of this node and its tokens: who finds the database
-alone can't even test a guess. The operator's allow-list and kill switch come before all of this:
+What is kept of a text are digests under a key of this node, of its tokens too: who finds the
+database alone can't even test a guess, and no token of a signal that is retracted is left in it.
+The *name* of a token is such a digest; it is what a shadow is listed and lifted by. The operator's
+allow-list and kill switch come before all of this:
 what they let through is not looked up, so that there is nothing to judge.
 """
 
@@ -15,8 +17,8 @@ import asyncio
 import hmac
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Protocol
 
@@ -24,6 +26,7 @@ import structlog
 
 from mesh import strictjson
 from mesh.breaker import BlockedText, Breaker, Judge, Judged, Opinion, Shadow
+from mesh.crowding import most_crowded
 from mesh.errors import MeshError
 from mesh.matching import Judgement, Matched
 from mesh.volume import WINDOW_SECONDS, BlockVolume
@@ -40,7 +43,7 @@ STATE_KEY: Final = "breaker"
 """Where the judgements and shadows are kept."""
 
 WAITING: Final = 1_024
-"""How many of the newest blocked texts can be judged."""
+"""How many blocked texts can be judged; see `mesh.crowding` for which give way to a new one."""
 
 VOLUME_ALERT: Final = "breaker_volume"
 SHADOW_ALERT: Final = "breaker_shadow"
@@ -50,6 +53,7 @@ _SUBJECT: Final = "checks"
 _KEY_LABEL: Final = b"signal-mesh/v1/breaker"
 _CHECK_BYTES: Final = 16
 _PART_BYTES: Final = 8
+_NAME_BYTES: Final = 32
 _TEXT_BYTES: Final = 1 << 16
 
 
@@ -84,8 +88,10 @@ class Memory:
 class JudgedCheck:
     """What became of a judgement.
 
-    `shadowed` are the tokens that it put in shadow, `in_shadow` all those of the text that are
-    there now.
+    `shadowed` are the names of tokens that it put in shadow, `in_shadow` of all those of the text
+    that are there now. `upheld` are those that a person stood by: what was judged benign before
+    that does not count for them; `malicious` are the texts with any of them that a person judged
+    malicious.
     """
 
     check: str
@@ -93,6 +99,8 @@ class JudgedCheck:
     by: Judge
     shadowed: tuple[str, ...]
     in_shadow: tuple[str, ...]
+    upheld: tuple[str, ...] = ()
+    malicious: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,30 @@ class BreakerStatus:
     blocked: int
     seconds: int
     alarm: bool
+
+
+class HeldTokens(Container[str]):
+    """The tokens in shadow, of which only the names are known."""
+
+    def __init__(self, names: Iterable[str], name_of: Callable[[str], str]) -> None:
+        self.names = frozenset(names)
+        self._name_of = name_of
+
+    def __contains__(self, token: object) -> bool:
+        return bool(self.names) and isinstance(token, str) and self._name_of(token) in self.names
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(eq=False)
+class _Kept:
+    """A blocked text in memory: when it came among others, and which row of the store is its."""
+
+    number: int
+    slot: int
+    text: BlockedText
+    durable: bool = field(default=False)
 
 
 class CheckBreaker:
@@ -132,11 +164,10 @@ class CheckBreaker:
         self._lock = asyncio.Lock()
         self._volume = BlockVolume()
         self._breaker = self._restored()
-        self._waiting: dict[str, BlockedText] = {}
-        self._slots: dict[int, str] = {}
+        self._waiting: dict[str, _Kept] = {}
         self._number = 0
         self._restore_waiting()
-        self._held = frozenset(self._breaker.shadow)
+        self._held = HeldTokens(self._breaker.shadow, self.name_of)
         self._tell_shadow()
 
     @classmethod
@@ -145,9 +176,13 @@ class CheckBreaker:
         return cls(Memory(), os.urandom(32))
 
     @property
-    def held(self) -> frozenset[str]:
+    def held(self) -> HeldTokens:
         """The tokens that escalate and never block."""
         return self._held
+
+    def name_of(self, token: str) -> str:
+        """What a token is called here: a digest of it under the key of this node, in hex."""
+        return self._mac(b"token:" + token.encode(), _NAME_BYTES)
 
     async def blocked(
         self, inputs: Sequence[bytes], known: Mapping[bytes, Matched], judgement: Judgement
@@ -170,22 +205,16 @@ class CheckBreaker:
             )
         tokens = {one.token for one in judgement.tokens if one.sufficient}
         check = self._mac(sha256(b"".join(sorted(set(inputs)))).digest(), _CHECK_BYTES)
-        if check in self._waiting or check in self._breaker.judged:
+        kept = self._waiting.get(check)
+        if check in self._breaker.judged or (kept is not None and kept.durable):
             return check
         others = [
             self._mac(given, _PART_BYTES)
             for given in inputs
             if given not in known or known[given].token not in tokens
         ]
-        text = BlockedText.of(check, at, tokens, others)
-        number, self._number = self._number, self._number + 1
-        try:
-            await self._store.set_meta(_slot_key(number % WAITING), _encode(number, text))
-        except OrgnodeError as error:
-            log.error("check.breaker_failed", error=error.code)
-            return None
-        self._keep(number, text)
-        return check
+        names = map(self.name_of, tokens)
+        return await self._keep(kept, BlockedText.of(check, at, names, others))
 
     def look(self) -> None:
         """See whether it has become quiet; to be called now and then."""
@@ -203,42 +232,47 @@ class CheckBreaker:
         """
         async with self._lock:
             judged = self._breaker.judged.get(check)
-            text = self._waiting.get(check) if judged is None else judged.text
-            if text is None:
+            found = judged or self._waiting.get(check)
+            if found is None:
                 raise UnknownCheckError(
                     f"no blocked check {check[:40]} is kept here",
-                    hint=f"the newest {WAITING} are; `orgnode breaker` lists them",
+                    hint=f"{WAITING} are, and `orgnode breaker` lists them; check the text again, "
+                    "and judge it by the id that it gets",
                 )
+            text = found.text
             changed = self._breaker.copy()
             shadowed = changed.judge(int(self._now()), text, opinion, by)
             await self._change(changed)
         if shadowed:
             log.warning("check.breaker_shadow", count=len(shadowed), kind=str(by))
-        in_shadow = tuple(token for token in text.tokens if token in self._held)
-        return JudgedCheck(check, opinion, by, shadowed, in_shadow)
+        in_shadow = tuple(name for name in text.tokens if name in self._held.names)
+        upheld, malicious = self._breaker.stood_by(text)
+        return JudgedCheck(check, opinion, by, shadowed, in_shadow, upheld, malicious)
 
     async def lift(self, token: str) -> None:
         """A person has a token block again; returns when that is durable.
 
+        :param token: its name, or the token itself.
         :raises TokenNotInShadowError: it is not in shadow.
         :raises StoreError: nothing was changed; try again.
         """
         async with self._lock:
-            if token not in self._breaker.shadow:
+            name = token if token in self._breaker.shadow else self.name_of(token)
+            if name not in self._breaker.shadow:
                 raise TokenNotInShadowError(
                     f"the token {token[:64]} is not in shadow",
                     hint="`orgnode breaker` lists those that are",
                 )
             changed = self._breaker.copy()
-            changed.lift(token)
+            changed.lift(name)
             await self._change(changed)
-        log.warning("check.breaker_lifted", name=token)
+        log.warning("check.breaker_lifted", name=name)
 
     def status(self) -> BreakerStatus:
         """What it holds now."""
         self.look()
         judged = self._breaker.judged
-        waiting = [text for check, text in self._waiting.items() if check not in judged]
+        waiting = [kept.text for kept in self._in_order() if kept.text.check not in judged]
         return BreakerStatus(
             shadow=tuple(self._breaker.shadow.values()),
             judged=tuple(judged.values()),
@@ -253,7 +287,7 @@ class CheckBreaker:
         # have been promised to a person.
         await self._store.set_meta(STATE_KEY, changed.encode())
         self._breaker = changed
-        self._held = frozenset(changed.shadow)
+        self._held = HeldTokens(changed.shadow, self.name_of)
         self._tell_shadow()
 
     def _tell_shadow(self) -> None:
@@ -271,12 +305,37 @@ class CheckBreaker:
     def _mac(self, data: bytes, size: int) -> str:
         return hmac.digest(self._key, data, "sha256")[:size].hex()
 
-    def _keep(self, number: int, text: BlockedText) -> None:
-        before = self._slots.get(number % WAITING)
-        if before is not None:
-            self._waiting.pop(before, None)
-        self._slots[number % WAITING] = text.check
-        self._waiting[text.check] = text
+    async def _keep(self, kept: _Kept | None, text: BlockedText) -> str | None:
+        """Keep a text, by `kept` if that is being written already; None if the disk failed."""
+        gone: _Kept | None = None
+        if kept is None:
+            gone, kept = self._placed(text)
+        try:
+            await self._store.set_meta(_slot_key(kept.slot), _encode(kept.number, kept.text))
+        except OrgnodeError as error:
+            log.error("check.breaker_failed", error=error.code)
+            if self._waiting.get(text.check) is kept and not kept.durable:
+                del self._waiting[text.check]
+                if gone is not None and gone.durable:
+                    self._waiting[gone.text.check] = gone
+            return None
+        kept.durable = True
+        return text.check
+
+    def _placed(self, text: BlockedText) -> tuple[_Kept | None, _Kept]:
+        """Give a text a place in memory; also which one it took that from."""
+        gone: _Kept | None = None
+        taken = {kept.slot for kept in self._waiting.values()}
+        slot = next((slot for slot in range(WAITING) if slot not in taken), None)
+        if slot is None:
+            gone = most_crowded((kept, kept.text.tokens) for kept in self._in_order())
+            slot = self._waiting.pop(gone.text.check).slot
+        kept = self._waiting[text.check] = _Kept(self._number, slot, text)
+        self._number += 1
+        return gone, kept
+
+    def _in_order(self) -> list[_Kept]:
+        return sorted(self._waiting.values(), key=lambda kept: kept.number)
 
     def _restored(self) -> Breaker:
         data = self._store.meta(STATE_KEY)
@@ -286,18 +345,18 @@ class CheckBreaker:
             raise _damaged() from error
 
     def _restore_waiting(self) -> None:
-        found: list[tuple[int, BlockedText]] = []
         for slot in range(WAITING):
             data = self._store.meta(_slot_key(slot))
-            if data is None:  # slots are filled in order; one whose write failed is filled later
+            if data is None:
                 continue
             try:
-                found.append(_decode(data))
+                number, text = _decode(data)
             except MeshError as error:
                 raise _damaged() from error
-        for number, text in sorted(found, key=lambda one: one[0]):
-            self._keep(number, text)
-            self._number = number + 1
+            other = self._waiting.get(text.check)  # after a failure a text may lie in two slots
+            if other is None or other.number < number:
+                self._waiting[text.check] = _Kept(number, slot, text, durable=True)
+            self._number = max(self._number, number + 1)
 
 
 def _slot_key(slot: int) -> str:

@@ -19,6 +19,7 @@ from orgnode.datadir import read_file
 from orgnode.errors import PassphraseNeededError
 from orgnode.keystore import KeyStore
 from orgnode.manifest import Manifest
+from orgnode.restored import GONE_FOR_EVER
 from orgnode.restoring import restore_backup
 
 _KILOBYTE = 1_000
@@ -128,8 +129,8 @@ def restore(
         say(
             f"It first asks {', '.join(asked)} what it signed since the backup, takes it back from "
             "them, and signs nothing until all of them have answered (`orgnode doctor` shows how "
-            "far it is). If one of them is gone for ever, restore again with --without MEMBER. The "
-            "vault stays as of the backup: nobody else had the incidents that were reported since."
+            f"far it is); {GONE_FOR_EVER}. The vault stays as of the backup: nobody else had the "
+            "incidents that were reported since."
         )
 
 

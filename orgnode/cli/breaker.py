@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 
-from orgnode.api.breaker_models import BreakerAnswer, JudgeName, OpinionName
+from orgnode.api.breaker_models import BreakerAnswer, JudgementAnswer, JudgeName, OpinionName
 from orgnode.cli.errors import CliError, UsageProblemError
 from orgnode.cli.render import fields, moment, short_id, table
 from orgnode.cli.session import Json, Session, SubData, session_of
@@ -130,6 +130,8 @@ async def _judge(session: Session, given: str, verdict: OpinionName, by: JudgeNa
             "lists them.",
             "bold yellow",
         )
+    elif judged.verdict == "benign" and judged.upheld:
+        session.output.say(_upheld(judged), "dim")
     elif judged.verdict == "benign" and not judged.in_shadow:
         session.output.say(
             "Its tokens still block: it takes three texts that share little else. To let this one "
@@ -142,6 +144,19 @@ async def _judge(session: Session, given: str, verdict: OpinionName, by: JudgeNa
             "has one block again.",
             "dim",
         )
+
+
+def _upheld(judged: JudgementAnswer) -> str:
+    """Why a benign judgement has not put the tokens in shadow that a person stood by."""
+    why = "had them block again, or judged a text with them malicious"
+    if judged.malicious:
+        why = f"judged {', '.join(map(short_id, judged.malicious))} malicious"
+    return (
+        f"{len(judged.upheld)} of its tokens still block, because a person {why}: what was judged "
+        "benign before that does not count for them. It takes three texts that share little else, "
+        "judged benign by persons since. To let this one through at once: `orgnode policy allow "
+        "add`."
+    )
 
 
 async def _lift(session: Session, given: str) -> None:

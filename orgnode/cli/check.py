@@ -20,6 +20,13 @@ from orgnode.client import NodeClient
 EXIT_CODES: Final = {"allow": 0, "escalate": ESCALATE, "block": BLOCK, "deny": DENY}
 """The process's exit code for each answer."""
 
+TIERS: Final = {
+    "local": "local: what was promoted; nobody else was asked",
+    "regional": "regional: the committee is asked",
+    "global": "global: as regional, with more time",
+}
+"""What each tier is, as the operator's guide names it."""
+
 STYLES: Final = {"allow": "green", "escalate": "yellow", "block": "bold red", "deny": "red"}
 
 
@@ -101,7 +108,7 @@ def _show(session: Session, checked: CheckAnswer) -> None:
     pairs += [
         ("why", checked.reason),
         ("mode", f"{checked.mode} (route {checked.route})"),
-        ("tier", checked.tier),
+        ("tier", TIERS[checked.tier]),
         ("parts looked up", f"{checked.windows}, {len(checked.tokens)} of them known"),
         ("took", f"{checked.took_ms:.1f} ms"),
     ]

@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 import stat
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -25,6 +26,7 @@ from orgnode.config import NodeConfig, load_config, unknown_environment
 from orgnode.datadir import DataDir, read_file
 from orgnode.errors import OrgnodeError
 from orgnode.keystore import KeyStore
+from orgnode.restored import GONE_FOR_EVER, RESTORED, left_out
 from orgnode.share import read_selection_key, read_share
 from orgnode.store.errors import from_sqlite
 from orgnode.tls import check_certificates
@@ -124,7 +126,10 @@ def check_environment() -> Check:
 
 
 def check_directory(datadir: DataDir) -> Check:
-    """There is a node, its directory is private and can be written to."""
+    """There is a node, its directory is private and can be written to.
+
+    A directory that can't be written to can be read: the other checks go on.
+    """
     try:
         datadir.check_exists()
         datadir.check_writable()
@@ -339,3 +344,26 @@ def check_database(datadir: DataDir) -> Check:
             "stop the node and restore the data directory; `orgnode log verify` tells what is left",
         )
     return good("database", f"whole, {datadir.database.stat().st_size / 1e6:.1f} MB")
+
+
+def check_restored(datadir: DataDir, mesh: Mesh | None, keystore: KeyStore | None) -> Check | None:
+    """Whom a node that was restored from a backup must ask before it signs; None if nobody."""
+    if mesh is None or keystore is None or not datadir.database.exists():
+        return None
+    try:
+        uri = f"{datadir.database.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as connection:
+            query = "SELECT value FROM meta WHERE key = ?"
+            row = connection.execute(query, (RESTORED,)).fetchone()
+    except sqlite3.Error:
+        return None  # `check_database` says what is wrong with it
+    excused = left_out(None if row is None else bytes(row[0]))
+    if excused is None:
+        return None
+    asked = [card.name for card in mesh.peers_of(keystore.name) if card.name not in excused]
+    return warning(
+        "restored",
+        f"from a backup: it signs nothing before all of {', '.join(asked)} have told it what it "
+        "signed since",
+        f"all of them must run; {GONE_FOR_EVER}",
+    )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import typer
+from rich.console import Group
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from orgnode.cli.checks import Check, Verdict
@@ -20,6 +23,9 @@ MARKS = {
     Verdict.SKIPPED: ("–", "dim"),
 }
 
+_NAME: Final = 23
+"""Columns for the name of a check."""
+
 
 def doctor(
     ctx: typer.Context,
@@ -34,27 +40,41 @@ def doctor(
     session = session_of(ctx)
     output = session.output
     passphrase = given_passphrase(passphrase_file)
-    bad = 0
+    bad = warnings = 0
     for check in run_checks(session.datadir, passphrase):
         bad += check.verdict is Verdict.BAD
+        warnings += check.verdict is Verdict.WARNING
         if output.as_json:
             output.item(_json(check))
         else:
-            mark, style = MARKS[check.verdict]
-            output.show(
-                Text.assemble(
-                    (f"{mark} ", style), (f"{check.name:<24}", "bold"), clean(check.detail)
-                )
-            )
-            if check.hint:
-                output.show(Text(f"    → {clean(check.hint)}", style="yellow"))
+            output.show(_shown(check))
     if not output.as_json:
+        noted = f"; {warnings} warning{'s' * (warnings != 1)}." if warnings else "."
         if bad:
-            output.say(f"\n{bad} to repair.", "bold red")
+            output.say(f"\n{bad} to repair{noted}", "bold red")
         else:
-            output.say("\nNothing to repair.", "bold green")
+            output.say(
+                f"\nNothing to repair here{noted}", "bold yellow" if warnings else "bold green"
+            )
     if bad:
         raise typer.Exit(FAILED)
+
+
+def _shown(check: Check) -> Group:
+    """The check as lines; where a detail or a hint is folded, it stays in its column."""
+    mark, style = MARKS[check.verdict]
+    line = Table.grid(padding=(0, 1))
+    line.add_column(width=1)
+    line.add_column(width=_NAME, overflow="fold")
+    line.add_column(overflow="fold")
+    line.add_row(Text(mark, style), Text(clean(check.name), "bold"), Text(clean(check.detail)))
+    if not check.hint:
+        return Group(line)
+    hint = Table.grid(padding=(0, 1))
+    hint.add_column(width=1)
+    hint.add_column(overflow="fold")
+    hint.add_row(Text("→", "yellow"), Text(clean(check.hint), "yellow"))
+    return Group(line, Padding(hint, (0, 0, 0, 4)))
 
 
 def _json(check: Check) -> dict[str, Any]:

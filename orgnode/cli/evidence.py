@@ -14,9 +14,8 @@ from mesh.genesis import Mesh
 from mesh.verification import verify_evidence_steps
 from orgnode.cli.errors import CliError, NotValidError, UsageProblemError
 from orgnode.cli.session import Json, SubData, session_of
-from orgnode.cli.stored import is_member, stored
+from orgnode.cli.stored import DAMAGED_HINT, is_member, stored, write_new
 from orgnode.cli.vocabulary import check_member
-from orgnode.files import write_file
 
 
 class NoEvidenceError(CliError):
@@ -39,7 +38,13 @@ def evidence(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="That file.", show_default=False),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="That file; it is not there yet.",
+            show_default=False,
+        ),
     ] = None,
     data_dir: SubData = None,
     as_json: Json = False,
@@ -69,13 +74,19 @@ def evidence(
         )
         for name, one in found.items():
             _check(mesh, name, one)
+        if found:
+            first = next(iter(found))
+            session.output.say(
+                "To show it to others: "
+                f"orgnode evidence --export {first} -o {first.partition('.')[0]}.evidence"
+            )
         return
     if export not in found:
         raise NoEvidenceError(
             f"there is no evidence against {export}", hint="`orgnode evidence` lists all there is"
         )
     _check(mesh, export, found[export])
-    write_file(output.absolute(), found[export].to_json(), private=False)
+    write_new(output, found[export].to_json())
     if session.output.as_json:
         session.output.item({**_shown(mesh, export, found[export]), "file": str(output)})
         return
@@ -96,6 +107,5 @@ def _check(mesh: Mesh, log: str, one: Evidence) -> None:
     except MeshError as error:
         raise EvidenceNotValidError(
             f"the evidence against {log} does NOT hold: {type(error).__name__}: {error}",
-            hint="the disk or the database is damaged, or was changed: stop the node and restore "
-            "a backup",
+            hint=DAMAGED_HINT,
         ) from error

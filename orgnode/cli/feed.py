@@ -66,7 +66,7 @@ def feed(
         ),
     ] = None,
     last: Annotated[
-        int, typer.Option(min=0, help="Without --after: how many past events to look at.")
+        int, typer.Option(min=0, help="Without --after: how many past events to show.")
     ] = 50,
     data_dir: SubData = None,
     as_json: Json = False,
@@ -108,13 +108,17 @@ async def _feed(
 ) -> None:
     async with NodeClient.from_datadir(session.datadir.path) as node:
         newest = (await node.status()).last_event
-        start = max(0, newest - last) if after is None else after
+        found = []
+        if after is None or not follow:
+            found = await _past(node, newest, wanted, after, last)
         if follow:
+            start = newest if after is None else after
+            if found:
+                start = found[0].seq - 1
             await _until_interrupted(
                 _follow(session.output, lambda told: follow_feed(node, start, wanted, told))
             )
             return
-        found = [item async for item in _until(node, start, newest, wanted)]
     output = session.output
     if output.as_json:
         for item in found:
@@ -122,13 +126,42 @@ async def _feed(
     elif found:
         output.show(feed_table(found, width=output.out.width))
     else:
-        output.say(
-            "nothing happened yet; --follow waits for it"
-            if newest <= start and wanted.everything
-            else "no event matches; look further back with --last or --after 0, or ask for "
-            "--provisional ones too",
-            "dim",
-        )
+        output.say(_nothing(newest, wanted, after, last), "dim")
+
+
+def _nothing(newest: int, wanted: Wanted, after: int | None, last: int) -> str:
+    """Why no event is shown."""
+    if not newest:
+        return "nothing happened yet; --follow waits for it"
+    if after is None and not last:
+        return "--last 0 shows nothing of the past; with --follow, what happens from now on"
+    if after is not None and after >= newest:
+        return f"nothing happened behind event {after} yet; the newest is {newest}"
+    if not wanted.everything:
+        return "no event matches; --provisional shows those too that no quorum has cosigned yet"
+    return "nothing counts yet; --provisional shows what no quorum has cosigned yet"
+
+
+async def _past(
+    node: NodeClient, newest: int, wanted: Wanted, after: int | None, last: int
+) -> list[FeedItem]:
+    """The events up to number `newest`: those behind `after`, or else the `last` that match.
+
+    What matches may lie far back, and a node tells its past forwards only: it is asked for twice as
+    many events at each step.
+    """
+    if after is not None:
+        return [item async for item in _until(node, after, newest, wanted)]
+    found: list[FeedItem] = []
+    end, width = newest, last
+    while end > 0 and len(found) < last:
+        start = max(0, end - width)
+        page = [item async for item in _until(node, start, end, wanted)]
+        found = [*page, *found]
+        if any(item.type == "gap" for item in page):
+            break  # nothing older is kept
+        end, width = start, 2 * width
+    return found[-last:] if last else []
 
 
 def follow_feed(

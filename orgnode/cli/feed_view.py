@@ -22,6 +22,8 @@ COLUMNS: Final = ("time", "what", "issuer", "band", "category", "technique", "co
 # Widths that each column is given at least. The issuer and the last one can be cut short, the
 # others not: half a time or half a band says nothing.
 _WIDTHS: Final = (8, 10, 14, 8, 8, 13, 4, 12)
+_LINE_WIDTHS: Final = (8, 11, 20, 8, 8, 13, 4)
+"""Widths of the columns but the last where each event is a line, whatever comes next."""
 _ISSUER: Final = 2
 _SPARED: Final = (6, 5, 4, 0)
 """Columns that narrow terminals do without, the first of them first."""
@@ -100,9 +102,15 @@ def event_cells(item: FeedItem) -> list[Text]:
 
 
 def event_line(item: FeedItem) -> Text:
-    """One event on a line of its own, with the whole reason of a refusal."""
-    cells = [cell for cell in event_cells(item) if cell.plain]
-    if item.signal is None and item.reason and cells[-1].plain != item.reason:
+    """One event on a line of its own, in columns, with the whole reason of a refusal.
+
+    Nothing is cut short: what is wider than its column moves the rest of its line.
+    """
+    *cells, last = event_cells(item)
+    for cell, width in zip(cells, _LINE_WIDTHS, strict=True):
+        cell.pad_right(max(0, width - cell.cell_len))
+    cells.append(last)
+    if item.signal is None and item.reason and last.plain != clean(item.reason):
         cells.append(Text(clean(item.reason)))
     return Text("  ").join(cells)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.text import Text
@@ -24,7 +24,7 @@ from orgnode.cli.errors import NotValidError
 from orgnode.cli.prove import policy, prove
 from orgnode.cli.render import Cell, progress
 from orgnode.cli.session import Json, Session, SubData, session_of
-from orgnode.cli.stored import is_member, stored
+from orgnode.cli.stored import DAMAGED_HINT, stored
 from orgnode.cli.vocabulary import check_member
 from orgnode.store import EntryRecord, Store
 from proofs.checkpoint import open_checkpoint
@@ -42,6 +42,8 @@ CHUNK = 256
 PROOF_BATCH = 128
 ALL = 2**31 - 1
 
+SUSPENDED: Final = "! suspended: it showed two histories; see `orgnode evidence`"
+
 
 class LogNotValidError(NotValidError):
     """A stored log does not hash to what its owner signed, or a stored proof does not hold."""
@@ -56,6 +58,8 @@ class Audit:
     checkpoints: int = 0
     certified: int = 0
     proofs: int | None = None
+    suspended: str | None = None
+    """Kind of the evidence against its owner; what is stored of it may be sound all the same."""
     faults: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -67,6 +71,7 @@ class Audit:
             "certified": self.certified,
             "proofs": self.proofs,
             "valid": not self.faults,
+            "suspended": self.suspended,
             "faults": self.faults,
         }
 
@@ -86,27 +91,27 @@ def verify(
 ) -> None:
     """Hash the stored entries again and compare with the signed and cosigned checkpoints.
 
-    Works while the node runs and while it does not. Exit code 4 if anything does not hold.
+    Works while the node runs and while it does not. Exit code 4 if anything does not hold. That a
+    member is suspended, for it showed two histories, is told and is no fault of what is stored.
     """
     session = session_of(ctx)
     with stored(session) as (mesh, store):
         if peer is not None:
             check_member(peer, [card.name for card in mesh.members])
-        names = [peer] if peer else [one for one in store.logs() if is_member(mesh, one)]
+        names = [peer] if peer else [card.name for card in mesh.members]
         audits = [_audited(session, store, mesh, name, proofs) for name in names]
     session.output.rows(
         ("log", "entries", "checkpoints", "certified", "proofs", "result"),
         [audit.to_json() for audit in audits],
         [_row(audit) for audit in audits],
         right="entries,checkpoints,certified,proofs",
-        empty="no log holds anything yet",
+        prose="result",
     )
     bad = [audit for audit in audits if audit.faults]
     if bad:
         raise LogNotValidError(
             "; ".join(f"{audit.log}: {fault}" for audit in bad for fault in audit.faults[:5]),
-            hint="the disk or the database is damaged, or was changed: stop the node and restore "
-            "the data directory",
+            hint=DAMAGED_HINT,
         )
 
 
@@ -117,8 +122,15 @@ def _row(audit: Audit) -> list[Cell]:
         audit.checkpoints,
         audit.certified,
         "not asked" if audit.proofs is None else audit.proofs,
-        Text("✗ NOT VALID", style="bold red") if audit.faults else Text("✓ valid", style="green"),
+        _result(audit),
     ]
+
+
+def _result(audit: Audit) -> Text:
+    held = Text("✗ NOT VALID", "bold red") if audit.faults else Text("✓ valid", "green")
+    if audit.suspended is None:
+        return held
+    return Text("\n").join([held, Text(SUSPENDED, "bold yellow")])
 
 
 def _audited(session: Session, store: Store, mesh: Mesh, name: str, proofs: bool) -> Audit:
@@ -161,7 +173,7 @@ def audit(
     if frontier != state.frontier:
         result.faults.append("the entries do not hash to the stored state of the log")
     if state.evidence is not None:
-        result.faults.append(f"the log is suspended: {state.evidence.kind}")
+        result.suspended = str(state.evidence.kind)
     if proofs:
         _verify_proofs(store, mesh, name, state.size, result, advance)
     return result

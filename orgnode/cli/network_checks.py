@@ -13,10 +13,10 @@ from typing import Final
 
 from mesh.genesis import Mesh
 from mesh.member import MemberCard
+from orgnode.alerts import HINTS
 from orgnode.api.node_models import AlertAnswer
 from orgnode.cli.checks import (
     Check,
-    Verdict,
     bad,
     check_backends,
     check_benign,
@@ -31,6 +31,7 @@ from orgnode.cli.checks import (
     check_keys,
     check_policy,
     check_python,
+    check_restored,
     check_selection_key,
     check_token,
     good,
@@ -41,10 +42,12 @@ from orgnode.cli.checks import (
 from orgnode.cli.render import moment
 from orgnode.client import NodeClient
 from orgnode.config import NodeConfig
+from orgnode.copies import NEVER_TWO, PORT_TAKEN, copy_answers
 from orgnode.datadir import DataDir, RunInfo
 from orgnode.errors import OrgnodeError
 from orgnode.federation.paths import PING
 from orgnode.keystore import KeyStore
+from orgnode.restored import GONE_FOR_EVER
 from orgnode.tls import client_context
 
 PEER_SECONDS: Final = 5.0
@@ -59,8 +62,8 @@ def run_checks(datadir: DataDir, passphrase: str | None) -> Iterator[Check]:
     yield check_python()
     yield check_backends()
     yield check_environment()
-    yield (directory := check_directory(datadir))
-    if directory.verdict is Verdict.BAD:
+    yield check_directory(datadir)
+    if not _holds_a_node(datadir):
         return
     config, found = check_config(datadir)
     yield found
@@ -76,8 +79,13 @@ def run_checks(datadir: DataDir, passphrase: str | None) -> Iterator[Check]:
     yield check_token(datadir)
     yield check_disk(datadir)
     yield check_database(datadir)
+    restored = check_restored(datadir, mesh, keystore)
+    if restored is not None:
+        yield restored
     run = datadir.read_run()
-    yield from check_ports(datadir, config, run)
+    if not datadir.in_use() and mesh is not None and keystore is not None and config is not None:
+        yield check_copy(mesh, keystore, config)
+    yield from check_ports(datadir, config, run, joined=mesh is not None)
     yield check_node(datadir, run)
     if run is not None:
         yield from check_alerts(datadir)
@@ -87,11 +95,32 @@ def run_checks(datadir: DataDir, passphrase: str | None) -> Iterator[Check]:
         yield from check_peers(mesh, keystore, config)
 
 
+def _holds_a_node(datadir: DataDir) -> bool:
+    try:
+        datadir.check_exists()
+    except OrgnodeError:
+        return False
+    return True
+
+
 # --- the running node
 
 
+def check_copy(mesh: Mesh, keystore: KeyStore, config: NodeConfig) -> Check:
+    """While this node does not run, nobody answers with its key where its card leads."""
+    card, source = mesh.member(config.name), config.federation_source or None
+    if asyncio.run(copy_answers(card, keystore, source=source)):
+        return bad(
+            "copies",
+            f"a node with the key of {card.name} answers at {card.host}:{card.port}, and it is not "
+            "of this directory",
+            NEVER_TWO,
+        )
+    return good("copies", f"no other node with this key answers at {card.host}:{card.port}")
+
+
 def check_ports(
-    datadir: DataDir, config: NodeConfig | None, run: RunInfo | None
+    datadir: DataDir, config: NodeConfig | None, run: RunInfo | None, *, joined: bool
 ) -> Iterator[Check]:
     """The ports are the node's if it runs, and free if it does not."""
     if config is None:
@@ -108,7 +137,10 @@ def check_ports(
         ("local port", config.local_host, config.local_port),
         ("federation port", config.federation_host, config.federation_port),
     ):
-        yield _free(name, host, port)
+        hint = f"stop what uses it, or set another {name.replace(' ', '_')} in config.toml"
+        if joined and name == "federation port":
+            hint = PORT_TAKEN
+        yield _free(name, host, port, hint)
 
 
 def _listening(name: str, host: str, port: int) -> Check:
@@ -124,7 +156,7 @@ def _listening(name: str, host: str, port: int) -> Check:
     return good(name, f"listening on {host}:{port}")
 
 
-def _free(name: str, host: str, port: int) -> Check:
+def _free(name: str, host: str, port: int, hint: str) -> Check:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -134,7 +166,7 @@ def _free(name: str, host: str, port: int) -> Check:
         return bad(
             name,
             f"{host}:{port} can't be listened on ({error.strerror or type(error).__name__})",
-            f"stop what uses it, or set another {name.replace(' ', '_')} in config.toml",
+            hint,
         )
     return good(name, f"{host}:{port} is free")
 
@@ -154,13 +186,23 @@ def check_node(datadir: DataDir, run: RunInfo | None) -> Check:
 async def _ask_node(datadir: DataDir, run: RunInfo) -> Check:
     async with NodeClient.from_datadir(datadir.path, timeout=5.0) as node:
         ready = await node.ready()
+        if ready.reasons == ["draining"]:
+            return warning("node", "it is about to stop", "wait for it")
         if not ready.ready:
-            return warning("node", f"not ready: {', '.join(ready.reasons)}", "wait for it")
+            return bad("node", f"not ready: {'; '.join(ready.reasons)}", HINTS["disk"])
+        if ready.halted is not None:
+            halted = ready.halted
+            return bad(
+                "node",
+                f"it publishes nothing any more: {halted.code}: {halted.message}",
+                halted.hint,
+            )
         if ready.recovering:
             return warning(
                 "node",
                 f"it publishes nothing yet: {ready.recovering}",
-                "wait until these members run and answer; checks and reads work meanwhile",
+                "wait until these members run and answer; checks and reads work meanwhile. If it "
+                f"was restored: {GONE_FOR_EVER}",
             )
         status = await node.status()
         return good(

@@ -44,14 +44,26 @@ def _row(peer: PeerAnswer, own: int) -> list[Cell]:
         peer.size,
         peer.signed_size,
         peer.certified,
-        "unknown" if peer.their_size is None else f"{peer.their_size} of {own}",
+        _of_ours(peer, own),
         peer.behind,
-        "" if peer.behind_since is None else moment(peer.behind_since),
+        _since(peer),
         peer.entries.get("accepted", 0),
         peer.entries.get("refused", 0),
         peer.entries.get("deferred", 0),
         moment(peer.last_contact),
     ]
+
+
+def _of_ours(peer: PeerAnswer, own: int) -> str:
+    if not own:
+        return "0 of 0"  # there is nothing that the peer could have told of
+    return "unknown" if peer.their_size is None else f"{peer.their_size} of {own}"
+
+
+def _since(peer: PeerAnswer) -> str:
+    if peer.behind_since is None:
+        return "just now" if peer.behind else ""
+    return moment(peer.behind_since)
 
 
 def state(peer: PeerAnswer) -> Text:

@@ -14,13 +14,13 @@ import typer
 from mesh.certificate import open_certificate
 from mesh.genesis import Mesh
 from mesh.verification import portable_proof
-from mesh.wire import Present
+from mesh.wire import Erased, Present
 from orgnode.cli.errors import CliError
 from orgnode.cli.session import Json, SubData, session_of, stored_mesh
+from orgnode.cli.signal_view import uncounted
 from orgnode.cli.signals import SignalId
-from orgnode.cli.stored import stored, stored_signal
+from orgnode.cli.stored import stored, stored_signal, write_new
 from orgnode.cli.vocabulary import check_member
-from orgnode.files import write_file
 from orgnode.store import SignalRecord, Store
 from proofs.merkle import inclusion_proof
 
@@ -45,7 +45,8 @@ def prove(
             "-o",
             "--output",
             metavar="FILE",
-            help="Where to; standard output by default. Usually called NAME.tlog-proof.",
+            help="A file that is not there yet; standard output by default. Usually called "
+            "NAME.tlog-proof.",
             show_default=False,
         ),
     ] = None,
@@ -64,15 +65,20 @@ def prove(
 
     A C2SP tlog-proof: the signed entry, its place in the issuer's log, and the log's checkpoint
     with the cosignatures of a quorum. Works while the node runs and while it does not. The file is
-    checked with `orgnode verify FILE`, without a network.
+    checked with `orgnode verify FILE`, without a network. A signal that counts nowhere now
+    (suspended, retracted, expired) can be proven too; standard error says so.
     """
     session = session_of(ctx)
     with stored(session) as (mesh, store):
         record = stored_signal(store, signal)
         data = proof_of(mesh, store, record, body=body)
         certificate = open_certificate(mesh, record.issuer, _certificate(store, record))
+        gone = erased(store, record)
     if output is not None:
-        write_file(output.absolute(), data, private=False)
+        write_new(output, data)
+    doubts = uncounted(record.status, suspended=record.suspended)
+    for doubt in doubts:
+        session.output.notice(f"! {doubt.name}: {doubt.detail}", "bold yellow")
     if session.output.as_json:
         session.output.item(
             {
@@ -82,6 +88,9 @@ def prove(
                 "size": certificate.size,
                 "cosigners": list(certificate.cosigners),
                 "body": body,
+                "status": str(record.status),
+                "suspended": record.suspended,
+                "erased": gone,
                 **({"proof": data.decode()} if output is None else {"file": str(output)}),
             }
         )
@@ -91,9 +100,16 @@ def prove(
         session.output.say(f"Wrote {output}", "bold green")
         session.output.say(
             f"It shows that {record.issuer} published {record.id[:16]}, and that "
-            f"{len(certificate.cosigners)} of {len(mesh.members)} members hold it. Whoever has the "
-            "genesis checks it with `orgnode verify FILE --genesis genesis.note`."
+            f"{len(certificate.cosigners)} of {len(mesh.members)} members had stored it when they "
+            f"cosigned{'; its content is erased since' if gone else ''}. Whoever has the genesis "
+            "checks it with `orgnode verify FILE --genesis genesis.note`."
         )
+
+
+def erased(store: Store, record: SignalRecord) -> bool:
+    """Whether the store knows that a signal's content was erased: retracted, or expired."""
+    (answer,) = store.bodies(record.issuer, record.index, record.index + 1)
+    return isinstance(answer, Erased)
 
 
 def proof_of(mesh: Mesh, store: Store, record: SignalRecord, *, body: bool = False) -> bytes:

@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import IO, Any, Final
 
@@ -166,6 +167,13 @@ def progress(errors: Console, *, quiet: bool) -> Progress:
         disable=quiet or not errors.is_terminal,
         transient=True,
     )
+
+
+def waiting(errors: Console, what: str, *, quiet: bool) -> AbstractContextManager[object]:
+    """A line on standard error that moves while something is waited for; none in a pipe."""
+    if quiet or not errors.is_terminal:
+        return nullcontext()
+    return errors.status(Text(what))
 
 
 class Output:

@@ -11,14 +11,14 @@ import typer
 
 from orgnode.api.models import BandName, IncidentAnswer
 from orgnode.cli.errors import CliError, UsageProblemError
-from orgnode.cli.render import band_text, fields
+from orgnode.cli.render import band_text, fields, waiting
 from orgnode.cli.report_file import FileFormat, report_file
 from orgnode.cli.session import Json, Session, SubData, session_of
 from orgnode.cli.signals import resolve
 from orgnode.cli.vocabulary import known_category
-from orgnode.client import NodeClient
+from orgnode.client import ApiError, NodeClient
 
-Score = Annotated[int | None, typer.Option(min=0, help="Score, 0 to 10.", show_default=False)]
+Score = Annotated[int | None, typer.Option(min=0, max=10, help="Score.", show_default=False)]
 
 
 class NoTextError(CliError):
@@ -109,7 +109,7 @@ def report(
         typer.Option(
             "--wait",
             help="Until a quorum of members holds it, at most ten seconds; before that it counts "
-            "nowhere.",
+            "nowhere. Exit code 0 either way: it is published.",
         ),
     ] = False,
     data_dir: SubData = None,
@@ -195,12 +195,19 @@ def _text_of(text: str | None, path: Path | None) -> str:
 
 
 async def _report_one(session: Session, incident: dict[str, Any], wait: bool) -> None:
+    output = session.output
     async with NodeClient.from_datadir(session.datadir.path) as node:
         if incident["derived_from"] is not None:
             incident = {**incident, "derived_from": await resolve(node, incident["derived_from"])}
-        published = await node.report(**incident, wait=wait)
-    if session.output.as_json:
-        session.output.item(published.model_dump())
+        with waiting(
+            output.err,
+            f"publishing{', and waiting until a quorum of members holds it' if wait else ''}",
+            quiet=output.as_json,
+        ):
+            published = await _sent(node, incident, wait)
+    lowered = _lowered(incident, published)
+    if output.as_json:
+        output.item({**published.model_dump(), **lowered})
         return
     session.output.say(
         "An incident with this reference was published before, as this signal; nothing was added."
@@ -213,17 +220,48 @@ async def _report_one(session: Session, incident: dict[str, Any], wait: bool) ->
             [
                 ("signal", published.signal),
                 ("band", band_text(published.band)),
-                ("confidence", _confidence(published)),
+                ("confidence", _confidence(published, lowered)),
                 ("place in the log", published.index),
                 ("incident in the vault", published.incident),
                 ("certified", _certified(published, wait)),
             ]
         )
     )
+    if wait and not published.certified:
+        session.output.say(
+            "It is published, and is certified as soon as enough members answer. Who does not: "
+            f"`orgnode peers`, `orgnode alerts`. Whether it is: `orgnode show "
+            f"{published.signal[:12]}`."
+        )
 
 
-def _confidence(published: IncidentAnswer) -> str:
-    return "erased" if published.confidence is None else f"{published.confidence} %"
+async def _sent(node: NodeClient, incident: dict[str, Any], wait: bool) -> IncidentAnswer:
+    try:
+        return await node.report(**incident, wait=wait)
+    except ApiError as error:
+        # The node speaks of its API's field.
+        error.hint = error.hint.replace("`derived_from`", "`--derived-from`")
+        raise
+
+
+def _lowered(incident: dict[str, Any], published: IncidentAnswer) -> dict[str, Any]:
+    """From what confidence a derived signal was lowered, and because of which parent."""
+    asked, made = incident["confidence"], published.confidence
+    parent = incident["derived_from"]
+    if parent is None or published.duplicate or made is None or made >= asked:
+        return {}
+    return {"lowered_from": asked, "derived_from": parent}
+
+
+def _confidence(published: IncidentAnswer, lowered: dict[str, Any]) -> str:
+    if published.confidence is None:
+        return "erased"
+    if not lowered:
+        return f"{published.confidence} %"
+    return (
+        f"{published.confidence} %, lowered from {lowered['lowered_from']} %: its parent "
+        f"{lowered['derived_from'][:12]} allows no more"
+    )
 
 
 def _certified(published: IncidentAnswer, waited: bool) -> str:

@@ -44,7 +44,7 @@ async def report_file(
         rules = (await node.constraints()).constraints
         names = [str(name) for name, _ in rules["rubric"]["components"]]
         rows = read_incidents(path, form=None if form is None else form.value, components=names)
-        done = _Done(session)
+        done = _Done(session, wait=wait)
         with progress(output.err, quiet=output.as_json) as bar:
             task = bar.add_task("publishing", total=len(rows))
             for start in range(0, len(rows), CHUNK):
@@ -115,8 +115,9 @@ def _failed(error: ApiError) -> BatchResult:
 class _Done:
     """What became of the rows so far."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, *, wait: bool) -> None:
         self._output = session.output
+        self._wait = wait
         self._published = 0
         self._certified = 0
         self._duplicates = 0
@@ -145,12 +146,17 @@ class _Done:
     def summary(self) -> str:
         """The counts in words."""
         parts = [f"{self._published} published"]
-        if self._certified:
-            parts.append(f"{self._certified} certified")
         if self._duplicates:
             parts.append(f"{self._duplicates} published before")
         if self._failures:
             parts.append(f"{len(self._failures)} failed")
+        held = self._published + self._duplicates
+        if self._wait and self._certified < held:
+            parts.append(
+                f"{self._certified} of {held} certified within ten seconds: see `orgnode alerts`"
+            )
+        elif self._certified:
+            parts.append(f"{self._certified} certified")
         return ", ".join(parts)
 
     def finish(self) -> None:

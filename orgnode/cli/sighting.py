@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from orgnode.api.check_models import SightingVerdict
-from orgnode.cli.render import fields
+from orgnode.cli.render import clean, fields
 from orgnode.cli.session import Json, Session, SubData, session_of
 from orgnode.cli.signals import SignalId, found_signal
 from orgnode.client import NodeClient
@@ -26,7 +26,7 @@ def sighting(
     """Publish your judgement of another organization's signal.
 
     Nobody blocks because of a signal before a person has confirmed it. Say what you looked at
-    yourself: your organization signs it.
+    yourself: your organization signs it. What you have said already is not said again.
     """
     session = session_of(ctx)
     session.run(_sight(session, signal, verdict))
@@ -35,12 +35,24 @@ def sighting(
 async def _sight(session: Session, given: str, verdict: str) -> None:
     async with NodeClient.from_datadir(session.datadir.path) as node:
         signal = await found_signal(node, given)
+        size = (await node.status()).log_size
         done = await node.sight(signal.id, verdict)
+    already = done.index < size  # what is new stands behind all that there was
     if session.output.as_json:
-        session.output.item(done.model_dump())
+        session.output.item({**done.model_dump(), "duplicate": already})
         return
     word = "Confirmed" if verdict == "confirm" else "Denied"
-    session.output.say(f"{word} {signal.issuer}'s signal.", "bold green")
+    session.output.say(
+        f"{word} already; nothing was added."
+        if already
+        else f"{word} {clean(signal.issuer)}'s signal.",
+        "bold green",
+    )
+    if not signal.certified:
+        session.output.say(
+            "The signal is provisional: nothing counts yet, neither it nor what you say of it. "
+            "Both do as soon as a quorum of members holds them."
+        )
     session.output.show(
         fields(
             [

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from mesh.steps import Step
 from mesh.taxonomy import CATEGORIES, technique_title
 from orgnode.api.models import SignalAnswer, SignalDetailAnswer
 from orgnode.cli.render import Cell, band_text, moment
+
+_OVER: Final = {
+    "retracted": "its issuer withdrew it, and its content is erased; counts nowhere",
+    "expired": "its time is over, and its content is erased; counts nowhere",
+}
 
 WHAT_A_PROOF_SHOWS = (
     "that committed scores follow the rubric and reach the band; not that the incident happened, "
@@ -17,6 +25,16 @@ def standing(signal: SignalAnswer) -> str:
     if signal.suspended:
         return "suspended" if signal.status == "live" else f"{signal.status}, suspended"
     return "provisional" if signal.status == "live" and not signal.certified else signal.status
+
+
+def uncounted(status: str, *, suspended: bool) -> list[Step]:
+    """Why a signal that was published counts nowhere now; nothing if it may count."""
+    found = []
+    if suspended:
+        found.append(Step("suspended", "its issuer showed two histories; counts nowhere"))
+    if status in _OVER:
+        found.append(Step(status, _OVER[status]))
+    return found
 
 
 def details(signal: SignalAnswer) -> list[tuple[str, Cell]]:
@@ -57,15 +75,18 @@ def _confidence(signal: SignalAnswer) -> str:
 def certification(signal: SignalDetailAnswer) -> list[tuple[str, Cell]]:
     """Who cosigned it, and who told of having erased it."""
     made = signal.certificate
+    rows: list[tuple[str, Cell]] = []
     if made is None:
-        said = "no: it counts when a quorum of members holds it"
+        rows.append(("certified", "no: it counts when a quorum of members holds it"))
     else:
-        when = f"{moment(made.time)} UTC"
-        said = f"{when}, by {', '.join(made.cosigners)} ({made.quorum} had to)"
-    rows: list[tuple[str, Cell]] = [("certified", said)]
+        if made.counts_since is not None:
+            rows.append(("counts here since", f"{moment(made.counts_since)} UTC"))
+        by = f"by {', '.join(made.cosigners)} ({made.quorum} had to)"
+        over = f"over {made.size} entries"
+        rows.append(("newest cosignatures", f"{moment(made.time)} UTC, {over}, {by}"))
     if not signal.receipts and not signal.unreceipted:
         return rows
-    for name, erased in (("erased at", True), ("never had it", False)):
+    for name, erased in (("erased at", True), ("kept, unread, at", False)):
         those = [f"{one.member} ({one.day})" for one in signal.receipts if one.erased is erased]
         if those or erased:
             rows.append((name, ", ".join(those) or "nobody yet"))

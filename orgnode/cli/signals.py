@@ -232,10 +232,20 @@ async def unknown(node: NodeClient, digits: str) -> CliError:
     """Why no signal is known by these digits."""
     for one in await node.refusals(limit=MAX_PAGE):
         if one.id.startswith(digits):
-            return RefusedSignalError(
-                f"this entry of {one.issuer} was refused: {one.error}: {one.reason}",
-                hint="nothing of it is shown; `orgnode signals --refused` lists what was refused",
-            )
+            return refused_signal(one.issuer, one.error, one.reason)
+    return unknown_id(digits)
+
+
+def refused_signal(issuer: str, error: str, reason: str) -> RefusedSignalError:
+    """The error of an entry that did not hold."""
+    return RefusedSignalError(
+        f"this entry of {issuer} was refused: {error}: {reason}",
+        hint="nothing of it is shown; `orgnode signals --refused` lists what was refused",
+    )
+
+
+def unknown_id(digits: str) -> UnknownIdError:
+    """The error of digits that no signal's id begins with."""
     return UnknownIdError(
         f"no signal's id begins with {digits}"
         if len(digits) < ID_DIGITS

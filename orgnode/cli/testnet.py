@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from orgnode.cli.errors import INTERRUPTED
-from orgnode.cli.render import progress
+from orgnode.cli.errors import INTERRUPTED, exit_code, report_error
+from orgnode.cli.render import clean, progress
 from orgnode.cli.session import Json, Session, session_of
-from orgnode.testnet import OrgStatus, TestNetwork
+from orgnode.testnet import NodeStartError, OrgStatus, TestNetwork
 
 app = typer.Typer(
     help="A mesh of several organizations on this machine, for trying out.", no_args_is_help=True
@@ -50,6 +50,14 @@ def up(
         with progress(session.output.err, quiet=session.output.as_json) as bar:
             task = bar.add_task("starting", total=len(network.orgs))
             session.run(network.up(ready=lambda _: bar.advance(task)))
+    except NodeStartError as error:
+        if session.output.as_json:
+            raise
+        report_error(session.output, error)
+        session.output.notice("the last lines of its log:")
+        for line in error.lines:
+            session.output.notice(f"  {clean(line)}")
+        raise typer.Exit(exit_code(error)) from None
     except KeyboardInterrupt:
         network.down()
         raise typer.Exit(INTERRUPTED) from None

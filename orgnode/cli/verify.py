@@ -17,7 +17,7 @@ from typing import Annotated, Final
 import typer
 from rich.text import Text
 
-from mesh.entry import entry_id
+from mesh.entry import Kind, entry_id, open_entry
 from mesh.errors import MeshError
 from mesh.evidence import Evidence
 from mesh.genesis import Mesh, open_genesis
@@ -32,10 +32,13 @@ from orgnode.api.models import ProofAnswer
 from orgnode.cli.errors import NotValidError
 from orgnode.cli.render import Output, clean
 from orgnode.cli.session import Json, Session, SubData, session_of, stored_mesh
+from orgnode.cli.signal_view import uncounted
 from orgnode.cli.signals import ID_DIGITS, found_signal
+from orgnode.cli.stored import stored
 from orgnode.client import NodeClient
-from orgnode.errors import MissingFileError
+from orgnode.errors import MissingFileError, OrgnodeError
 from orgnode.founding import read_given_file
+from orgnode.store import SignalRecord
 from proofs.errors import ProofsError
 from proofs.tlogproof import HEADER, MAX_PROOF
 
@@ -44,14 +47,47 @@ HONEST_SENTENCE: Final = (
     "to follow the rubric and reach the band. What it does not show: that the incident happened, "
     "or that whoever scored it was honest."
 )
+NOT_ITS_STANDING: Final = "Whether it counts (dates, quota, retraction) is not shown."
 WITHOUT_CONTENT: Final = (
-    "What this shows: the issuer published exactly this entry, and the members that cosigned hold "
-    "it with its content. The content is not in this file, so nothing is shown of it."
+    "What this shows: the issuer published exactly this entry, and those who cosigned had stored "
+    "what the log's rules required when they cosigned; what was retracted or has expired is erased "
+    "since. The content is not in this file, so nothing is shown of it. "
+    f"{NOT_ITS_STANDING}"
 )
+WITH_CONTENT: Final = {
+    Kind.SIGNAL: HONEST_SENTENCE,
+    Kind.RETRACTION: (
+        "What this shows: the issuer published exactly this retraction. What it does not show: "
+        "that the signal was in its log, or that anybody erased its content."
+    ),
+    Kind.SIGHTING: (
+        "What this shows: the issuer published exactly this opinion of a signal. What it does not "
+        "show: that there is such a signal, or that whoever gave the opinion had looked at it."
+    ),
+    Kind.PROMOTION: (
+        "What this shows: the issuer published exactly this promotion, and the committee's "
+        "evaluations in it hold. What it does not show: that the signals that it names exist or "
+        "suffice."
+    ),
+    Kind.EVIDENCE: (
+        "What this shows: the issuer published exactly this evidence, and whoever holds the "
+        "accused member's log key signed two histories of its log, which no honest node does. What "
+        "it does not show: who that was, or why."
+    ),
+}
+"""What an entry shows with its content, and what it does not, by its kind."""
 ACCUSING_SENTENCE: Final = (
     "What this shows: whoever holds this member's log key signed two histories of its log, which "
     "no honest node does. What it does not show: who that was, or why."
 )
+
+
+DOUBTS: Final = frozenset({"provisional", "suspended", "retracted", "expired"})
+"""Steps that are true and yet reasons not to act on it: they get no tick."""
+
+
+class GenesisFileError(NotValidError):
+    """The file that was given as the mesh's genesis is none, or was changed."""
 
 
 class WrongProofError(NotValidError):
@@ -92,12 +128,14 @@ def verify(
 
     Of a signal the node is asked for bytes only: signatures, cosignatures, inclusion in the
     issuer's log and the zero-knowledge proof are checked here, against the genesis. A file is
-    checked without a network. Exit code 4 if anything does not hold.
+    checked without a network. Exit code 4 if anything does not hold. What holds and counts nowhere
+    all the same (provisional, suspended, retracted, expired) gets an exclamation mark.
     """
     session = session_of(ctx)
-    mesh = stored_mesh(session) if genesis is None else open_genesis(read_given_file(genesis))
-    if is_file(what):
-        _show_file(session.output, mesh, Path(what))
+    file = is_file(what)
+    mesh = _mesh(session, file=file) if genesis is None else _given_mesh(genesis)
+    if file:
+        _show_file(session, mesh, Path(what), own=genesis is None)
     else:
         session.run(_verify(session, mesh, what))
 
@@ -111,22 +149,44 @@ def is_file(what: str) -> bool:
     return not digits or len(digits) > ID_DIGITS or bool(set(digits) - set("0123456789abcdef"))
 
 
+def _mesh(session: Session, *, file: bool) -> Mesh:
+    try:
+        return stored_mesh(session)
+    except OrgnodeError as error:
+        if file:
+            error.hint += "; or give --genesis FILE"
+        raise
+
+
+def _given_mesh(path: Path) -> Mesh:
+    data = read_given_file(path)
+    try:
+        return open_genesis(data)
+    except (MeshError, ProofsError) as error:
+        raise GenesisFileError(
+            f"the genesis {clean(str(path))} is not valid: {type(error).__name__}: {error}",
+            hint="nothing was verified: get it from a member you trust and compare the mesh id",
+        ) from error
+
+
 # --- from the node
 
 
 async def _verify(session: Session, mesh: Mesh, given: str) -> None:
     async with NodeClient.from_datadir(session.datadir.path) as node:
-        wanted = (await found_signal(node, given)).id
-        answer = await node.proof(wanted)
+        signal = await found_signal(node, given)
+        answer = await node.proof(signal.id)
     output = session.output
     try:
-        steps = check(mesh, answer, wanted)
+        steps = check(mesh, answer, signal.id)
     except (MeshError, ProofsError, binascii.Error) as error:
         raise SignalNotValidError(
             f"{answer.signal[:16]} of {clean(answer.issuer)} is NOT valid: "
             f"{type(error).__name__}: {error}",
             hint="do not act on this signal; compare what other members hold of it",
         ) from error
+    # The node's word, and no more: it is a reason not to act, never one to act.
+    steps += uncounted(signal.status, suspended=signal.suspended)
     if output.as_json:
         output.item(
             {
@@ -134,6 +194,8 @@ async def _verify(session: Session, mesh: Mesh, given: str) -> None:
                 "issuer": answer.issuer,
                 "valid": True,
                 "certified": is_certified(steps),
+                "status": signal.status,
+                "suspended": signal.suspended,
                 "steps": _json(steps),
                 "note": HONEST_SENTENCE,
             }
@@ -197,7 +259,10 @@ def check_file(mesh: Mesh, data: bytes) -> FileVerdict:
     """
     if data.startswith(HEADER.encode()):
         read, steps = read_portable(mesh, data), verify_portable(mesh, data)
-        note = WITHOUT_CONTENT if read.content is None else HONEST_SENTENCE
+        note = WITHOUT_CONTENT
+        if read.content is not None:
+            kind = open_entry(read.note, mesh.member(read.log), mesh).kind
+            note = f"{WITH_CONTENT[kind]} {NOT_ITS_STANDING}"
         return FileVerdict("tlog-proof", read.log, steps, note, entry_id(read.note))
     if data.startswith(b"{"):
         evidence = Evidence.from_json(data.rstrip(b"\n"))
@@ -209,8 +274,8 @@ def check_file(mesh: Mesh, data: bytes) -> FileVerdict:
     )
 
 
-def _show_file(output: Output, mesh: Mesh, path: Path) -> None:
-    data = _read(path)
+def _show_file(session: Session, mesh: Mesh, path: Path, *, own: bool) -> None:
+    output, data = session.output, _read(path)
     name = clean(str(path))
     try:
         found = check_file(mesh, data)
@@ -222,6 +287,10 @@ def _show_file(output: Output, mesh: Mesh, path: Path) -> None:
             f"{type(error).__name__}: {error}",
             hint="it was changed or cut off, or is of another mesh: compare the genesis",
         ) from error
+    known = _known(session, found.entry) if own else None
+    steps = [*found.steps]
+    if known is not None:
+        steps += uncounted(known.status, suspended=known.suspended)
     if output.as_json:
         output.item(
             {
@@ -231,14 +300,34 @@ def _show_file(output: Output, mesh: Mesh, path: Path) -> None:
                 "log": found.log,
                 **({} if found.entry is None else {"entry": found.entry}),
                 "valid": True,
-                "steps": _json(found.steps),
+                **_standing(known),
+                "steps": _json(steps),
                 "note": found.note,
             }
         )
         return
     mesh_step = Step("mesh", f"{mesh.constraints.name}, {mesh.mesh_id}")
     said = "holds" if found.entry is None else f"holds: entry {found.entry}"
-    _show(output, [mesh_step, *found.steps], f"{name} {said}.", found.note)
+    _show(output, [mesh_step, *steps], f"{name} {said}.", found.note)
+
+
+def _known(session: Session, entry: str | None) -> SignalRecord | None:
+    """What this organization's own node has stored of the signal, if there is a node."""
+    if entry is None or not session.datadir.database.exists():
+        return None
+    try:
+        with stored(session) as (_, store):
+            return store.signal(entry)
+    except OrgnodeError as error:
+        # The file holds or not without it.
+        session.output.notice(clean(f"this node's own store was not asked: {error}"), "yellow")
+        return None
+
+
+def _standing(known: SignalRecord | None) -> dict[str, object]:
+    if known is None:
+        return {}
+    return {"status": str(known.status), "suspended": known.suspended}
 
 
 def _read(path: Path) -> bytes:
@@ -260,9 +349,9 @@ def _json(steps: Sequence[Step]) -> list[dict[str, str]]:
 
 
 def _show(output: Output, steps: Sequence[Step], verdict: str, note: str) -> None:
+    width = max(len(step.name) for step in steps) + 2
     for step in steps:
-        # What is true and yet no reason to act on it gets no tick.
-        mark = ("! ", "bold yellow") if step.name == "provisional" else ("✓ ", "bold green")
-        output.show(Text.assemble(mark, (f"{step.name:<11}", "bold"), clean(step.detail)))
+        mark = ("! ", "bold yellow") if step.name in DOUBTS else ("✓ ", "bold green")
+        output.show(Text.assemble(mark, (f"{step.name:<{width}}", "bold"), clean(step.detail)))
     output.say(f"\n{verdict}", "bold green")
     output.say(note)

@@ -10,12 +10,23 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from enum import Enum, auto
+from typing import Self
 
 from orgnode.federation.limits import ServerLimits
 from orgnode.federation.ports import Clock
 from orgnode.federation.reply import RefusedError
+
+
+class RequestKind(Enum):
+    """Requests that have a rate of their own, and all others."""
+
+    ANNOUNCEMENT = auto()
+    COSIGNATURE = auto()
+    GOSSIP = auto()
+    EVALUATION = auto()
+    OTHER = auto()
 
 
 class TokenBucket:
@@ -80,14 +91,9 @@ class Room:
         self._taken -= units
         self._admit()
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
+    def place(self) -> AbstractAsyncContextManager[None]:
         """Take one unit for the time of the block."""
-        await self.take(1)
-        try:
-            yield
-        finally:
-            self.give(1)
+        return _Place(self)
 
     def _fits(self, units: int) -> bool:
         return self._taken == 0 or self._taken + units <= self._units
@@ -98,6 +104,19 @@ class Room:
             if not place.done():
                 self._taken += units
                 place.set_result(None)
+
+
+class _Place:
+    """One unit of a room, for the time of a block."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+
+    async def __aenter__(self) -> None:
+        await self._room.take(1)
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._room.give(1)
 
 
 class Account:
@@ -111,7 +130,14 @@ class Account:
         self._evaluations = _Count(limits.evaluations, "too many evaluations at a time")
         self._announcements = _Count(limits.announcements, "too many announcements at a time")
         self._rate = TokenBucket(limits.rate, limits.burst, clock)
-        self._evaluation_rate = TokenBucket(limits.rate, limits.burst, clock)
+        self._rates = {
+            RequestKind.EVALUATION: TokenBucket(limits.rate, limits.burst, clock),
+            RequestKind.ANNOUNCEMENT: TokenBucket(
+                limits.announce_rate, limits.announce_burst, clock
+            ),
+            RequestKind.COSIGNATURE: TokenBucket(limits.cosign_rate, limits.cosign_burst, clock),
+            RequestKind.GOSSIP: TokenBucket(limits.gossip_rate, limits.gossip_burst, clock),
+        }
         self._reads = Room(limits.reads)
         self._bytes = Room(limits.held)
 
@@ -120,29 +146,20 @@ class Account:
         """Bytes that are held for the peer now."""
         return self._bytes.taken
 
-    @contextmanager
-    def request(self, evaluation: bool) -> Iterator[None]:
+    def request(self, kind: RequestKind) -> AbstractContextManager[object]:
         """One request; raises RefusedError (429) if it is one too many."""
-        if not (self._evaluation_rate if evaluation else self._rate).take():
+        rate, evaluation = self._rates.get(kind), kind is RequestKind.EVALUATION
+        if not ((rate is None or rate.take()) and (evaluation or self._rate.take())):
             raise RefusedError(429, "RequestRateError", "too many requests a second")
-        with self._evaluations.one() if evaluation else self._requests.one():
-            yield
+        return self._evaluations if evaluation else self._requests
 
-    @contextmanager
-    def announcement(self) -> Iterator[None]:
+    def announcement(self) -> AbstractContextManager[object]:
         """One announcement; raises RefusedError (429) if it is one too many."""
-        with self._announcements.one():
-            yield
+        return self._announcements
 
-    @asynccontextmanager
-    async def holding(self, most: int) -> AsyncIterator[Hold]:
+    def holding(self, most: int) -> Hold:
         """Hold up to `most` bytes for the peer; waits while too many are held already."""
-        hold = Hold(self._bytes, most)
-        await self._bytes.take(most)
-        try:
-            yield hold
-        finally:
-            hold.shrink(0)
+        return Hold(self._bytes, most)
 
     def reading(self) -> AbstractAsyncContextManager[None]:
         """One big read; waits while there are too many."""
@@ -150,11 +167,18 @@ class Account:
 
 
 class Hold:
-    """Bytes that are held for a peer, as many as a message could have at first."""
+    """Bytes that are held for a peer in a block: as many as a message could have at first."""
 
     def __init__(self, room: Room, units: int) -> None:
         self._room = room
         self._units = units
+
+    async def __aenter__(self) -> Self:
+        await self._room.take(self._units)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.shrink(0)
 
     def shrink(self, units: int) -> None:
         """It is only so many; the rest is free for others. It never grows."""
@@ -164,19 +188,17 @@ class Hold:
 
 
 class _Count:
-    """How many of a kind are under way; more than `most` are refused."""
+    """How many of a kind are under way, each in a block; more than `most` are refused."""
 
     def __init__(self, most: int, message: str) -> None:
         self._most = most
         self._message = message
         self._running = 0
 
-    @contextmanager
-    def one(self) -> Iterator[None]:
+    def __enter__(self) -> None:
         if self._running >= self._most:
             raise RefusedError(429, "TooManyRequestsError", self._message)
         self._running += 1
-        try:
-            yield
-        finally:
-            self._running -= 1
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._running -= 1

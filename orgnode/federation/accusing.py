@@ -1,7 +1,8 @@
-"""Publishing evidence: whoever learns of two histories says so in its own log, once for each log.
+"""Publishing evidence: whoever learns of two histories says so in its own log.
 
-Every member does, also one that learned it from another's entry: the accuser's own log may be
-suspended or lost later, and the proof should not go with it.
+It says so once for each log, and again before that ends. Every member does, also one that learned
+it from another's entry: the accuser's own log may be suspended or lost later, and the proof should
+not go with it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from random import Random
 
 import structlog
 
-from mesh.accusation import compose_accusation
-from mesh.days import Day
+from mesh.accusation import accusation_due, compose_accusation
+from mesh.days import SECONDS_PER_DAY, Day
 from mesh.entry import Kind
 from mesh.errors import MeshError
 from mesh.evidence import Evidence, verify_evidence
@@ -27,10 +28,13 @@ from orgnode.store import Store, StoreError
 
 log = structlog.get_logger(__name__)
 
+_LOOKED_AGAIN = SECONDS_PER_DAY / 4
+
 
 class Accuser:
     """Appends an entry of evidence to the own log for every suspended log that has none there yet.
 
+    Or whose evidence has lived half of its life there: what has expired, nobody who joins reads.
     What was found, but not appended before a crash, is found again in the store at the start.
     """
 
@@ -80,14 +84,15 @@ class Accuser:
                 await pause(self._backoff.failed(), self._wake)
                 continue
             self._backoff.worked()
-            await pause(None, self._wake)
+            await pause(_LOOKED_AGAIN, self._wake)
 
     def _unpublished(self) -> list[Evidence]:
-        history = self._store.history(self._name)
+        history, today = self._store.history(self._name), self._today()
         found = []
         for card in self._mesh.peers_of(self._name):
             evidence = self._store.state(card.name).evidence
-            if evidence is None or history.accuses(card.name):
+            said = history.accuses(card.name)
+            if evidence is None or not accusation_due(self._mesh.constraints, said, today):
                 continue
             try:
                 verify_evidence(self._mesh, evidence)

@@ -18,18 +18,18 @@ from orgnode.errors import OrgnodeError
 from orgnode.federation.backoff import Backoff, pause
 from orgnode.federation.client import PeerClient
 from orgnode.federation.contacts import Contacts
-from orgnode.federation.errors import MirrorQuotaError, SuspendedPeerError
+from orgnode.federation.errors import UNREACHED, MirrorQuotaError, SuspendedPeerError
 from orgnode.federation.fetch import end
 from orgnode.federation.hooks import MIRROR_QUOTA, Hooks
 from orgnode.federation.limits import Rhythm
+from orgnode.federation.repeats import Repeats
 from orgnode.federation.sync import LogSync
+from orgnode.federation.turns import Turn
 from orgnode.store import Store, StoreError
 from proofs.errors import ProofsError
 
 log = structlog.get_logger(__name__)
 
-# A pull from one peer is broken off after so many seconds when another could be asked instead.
-_SLICE = 15.0
 # How often a log is looked at again that grew by more than is mirrored in a day.
 _QUOTA_PAUSE = 60.0
 
@@ -76,6 +76,8 @@ class Chaser:
         self._full = False
         self._full_until = 0.0
         self._exchange = f"pull:{sync.name}"
+        self._repeats = Repeats()
+        self._had_turn = ""
         self._task: asyncio.Task[None] | None = None
 
     def start(self, *, pull: bool = True) -> None:
@@ -123,11 +125,13 @@ class Chaser:
         self._wake.set()
 
     def alive(self, source: str) -> None:
-        """`source` was just heard of: do not wait any longer before asking it again."""
+        """`source` was just heard of: if it could not be reached, ask it again soon."""
         known = self._sources.get(source)
-        if known is not None and known.backoff.failures and self._wants(known):
-            known.backoff.worked()
-            known.ready = asyncio.get_running_loop().time() + self._rhythm.backoff
+        if known is None or not self._wants(known):
+            return
+        wait = known.backoff.sign_of_life()
+        if wait is not None:
+            known.ready = min(known.ready, asyncio.get_running_loop().time() + wait)
             self._wake.set()
 
     def overfull(self, error: MirrorQuotaError) -> None:
@@ -169,20 +173,29 @@ class Chaser:
         wanted = [(name, one) for name, one in sources if self._wants(one)]
         due = [(name, one) for name, one in wanted if one.ready <= loop.time()]
         if due:
-            name, source = self._jitter.choice(due)
-            return await self._pull(name, source, alone=len(wanted) == 1)
+            others = [(name, one) for name, one in due if name != self._had_turn]
+            return await self._pull(*self._jitter.choice(others or due))
         rest = [one.ready - loop.time() for _, one in wanted]
         if self._missing and (again := await self._bodies()) is not None:
             rest.append(again)
         return max(0.0, min(rest)) if rest else None
 
-    async def _pull(self, name: str, source: _Source, *, alone: bool) -> float:
+    def _others(self, source: _Source) -> bool:
+        """Whether another than this source could be asked now."""
+        now = asyncio.get_running_loop().time()
+        return any(
+            one is not source and one.ready <= now and self._wants(one)
+            for one in self._sources.values()
+        )
+
+    async def _pull(self, name: str, source: _Source) -> float:
         sync, before = self._sync, self._sync.size
+        turn = Turn(self._rhythm.turn, lambda: self._others(source))
+        self._had_turn = ""
         doubtful, source.doubtful = source.doubtful, False
         said = source.size, source.certified
         try:
-            async with asyncio.timeout(None if alone else _SLICE):
-                await sync.pull(source.client, certified=source.certified)
+            await sync.pull(source.client, certified=source.certified, turn=turn)
         except SuspendedPeerError:
             log.warning("pull.suspended", peer=name, log=sync.name)
             return 0.0
@@ -190,13 +203,16 @@ class Chaser:
             self.overfull(error)
             return 0.0
         except (OrgnodeError, MeshError, ProofsError, TimeoutError) as error:
-            self._failed(name, source, error)
+            if isinstance(error, TimeoutError) and sync.size > before:
+                self._had_turn = name  # it is slow, but it does what it can: another one is next
+            else:
+                self._failed(name, source, error)
             return 0.0
         except Exception as error:
             log.exception("pull.crashed", peer=name, log=sync.name)
             self._failed(name, source, error)
             return 0.0
-        if source.backoff.failures:
+        if source.backoff.failures and self._repeats.count(name, "recovered"):
             log.info("pull.recovered", peer=name, log=sync.name)
         self._contacts.worked(name, self._exchange)
         if said != (source.size, source.certified):
@@ -210,23 +226,27 @@ class Chaser:
         return 0.0
 
     def _failed(self, name: str, source: _Source, error: Exception) -> None:
-        if not source.backoff.failures:
-            log.warning("pull.failed", peer=name, log=self._sync.name, error=type(error).__name__)
-        source.ready = asyncio.get_running_loop().time() + source.backoff.failed()
+        code = type(error).__name__
+        if count := self._repeats.count(name, code):
+            log.warning("pull.failed", peer=name, log=self._sync.name, error=code, count=count)
+        wait = source.backoff.failed(passing=isinstance(error, UNREACHED))
+        source.ready = asyncio.get_running_loop().time() + wait
         if not isinstance(error, StoreError):  # a full disk here is nobody else's failure
             self._contacts.failed(name, self._exchange, error)
 
     async def _bodies(self) -> float | None:
         """Ask for missing bodies that are due; returns when to look again, None if none miss."""
-        if self._store.first_missing(self._sync.name) is None:
-            self._missing = False
-            return None
-        clients = [one.client for one in self._sources.values()]
+        self._missing = self._store.first_missing(self._sync.name) is not None
+        clients = [one.client for one in self._sources.values()] if self._missing else []
         self._jitter.shuffle(clients)
         try:
             await self._sync.retry_bodies(clients)
+            # After an upgrade there may be some that were not awaited before.
+            self._missing = self._missing or self._store.first_missing(self._sync.name) is not None
         except (OrgnodeError, MeshError, ProofsError) as error:
             log.warning("bodies.failed", log=self._sync.name, error=type(error).__name__)
+            self._missing = True  # as far as one can tell
         except Exception:
             log.exception("bodies.crashed", log=self._sync.name)
-        return self._rhythm.body_pause
+            self._missing = True
+        return self._rhythm.body_pause if self._missing else None

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
+from orgnode.federation.errors import PeerTimeoutError, PeerUnreachableError
 from orgnode.federation.ports import Clock
+
+_SILENT: Final = frozenset({PeerUnreachableError.__name__, PeerTimeoutError.__name__})
+"""What an exchange fails with when the peer is not there."""
 
 
 class Contacts:
@@ -21,14 +26,16 @@ class Contacts:
         self._errors: dict[str, dict[str, str]] = {peer: {} for peer in self._last}
 
     def heard(self, peer: str) -> None:
-        """The peer asked something, or answered."""
-        self._last[peer] = self._clock()
-        self._alive(peer)
+        """The peer asked something: whatever found it silent before is over."""
+        errors = self._errors[peer]
+        for exchange in [kind for kind, name in errors.items() if name in _SILENT]:
+            del errors[exchange]
+        self._answered(peer)
 
     def worked(self, peer: str, exchange: str) -> None:
         """An exchange of this kind went as it should: whoever waits for the peer may go on."""
         self.forget(peer, exchange)
-        self.heard(peer)
+        self._answered(peer)
 
     def went_on(self, peer: str, exchange: str) -> None:
         """One more exchange of this kind went as it should; that the peer lives is known."""
@@ -42,6 +49,10 @@ class Contacts:
     def forget(self, peer: str, exchange: str) -> None:
         """An exchange of this kind is of no concern any more, however it went last."""
         self._errors[peer].pop(exchange, None)
+
+    def _answered(self, peer: str) -> None:
+        self._last[peer] = self._clock()
+        self._alive(peer)
 
     def last(self, peer: str) -> float | None:
         """When the peer was last heard of, in seconds of the clock; None if never."""

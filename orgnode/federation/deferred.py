@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 
 import structlog
 
-from mesh.assessment import RETRYABLE
-from mesh.wire import BodyAnswer, Missing
+from mesh.outcome import AWAITED, UNREAD
+from mesh.wire import MISSING, BodyAnswer, Missing
 from orgnode.federation.client import PeerClient
 from orgnode.federation.errors import PeerError
 from orgnode.federation.limits import Rhythm
@@ -31,6 +31,10 @@ class DeferredBodies:
     the entry's digest tells the true one. So an attempt asks every source in turn, and does not
     count if none of them answered. The pauses double `Rhythm.body_attempts` times and then stay: a
     body that is never asked for again would keep this node from cosigning that log for good.
+
+    Entries of a kind or version that this node did not know are looked at again once, at first: it
+    was started anew, so it may be another version now. Bodies of those that it knows now are
+    awaited from then on; those of others are kept nowhere, and nobody is asked for them.
     """
 
     def __init__(self, store: Store, log: str, rhythm: Rhythm, clock: Clock) -> None:
@@ -40,6 +44,7 @@ class DeferredBodies:
         self._clock = clock
         # Attempts so far, and when the next one is due.
         self._attempts: dict[int, tuple[int, float]] = {}
+        self._unread_seen = False
 
     async def ask(self, sources: Iterable[PeerClient]) -> AsyncIterator[list[Item]]:
         """Ask for what is due and hand out what came, range by range.
@@ -47,6 +52,11 @@ class DeferredBodies:
         What is handed out is to be stored before the next range is asked for: the next source is
         asked for what the store still misses then. A source that fails is passed over.
         """
+        if not self._unread_seen:
+            self._unread_seen = True
+            unread: list[Item] = [(row.index, row.note, MISSING) for row in self._rows(UNREAD)]
+            if unread:
+                yield sorted(unread)
         rows = self._missing()
         now = self._clock()
         self._attempts = {
@@ -75,13 +85,13 @@ class DeferredBodies:
                 log.info("bodies.failed", peer=source.card.name, error=type(error).__name__)
 
     def _missing(self) -> list[DeferredRow]:
-        # Those of a kind or version that this node does not know, too: who witnesses a log, or
-        # serves it to others, has its bodies, whether it can read them or not.
+        return [row for row in self._rows(AWAITED) if isinstance(row.answer, Missing)]
+
+    def _rows(self, errors: Iterable[str]) -> list[DeferredRow]:
         return [
             row
-            for error in sorted(RETRYABLE)
+            for error in sorted(errors)
             for row in self._store.deferred(self._log, error, _LOOKED_AT)
-            if isinstance(row.answer, Missing)
         ]
 
     def _count(self, indexes: Iterable[int], now: float) -> None:

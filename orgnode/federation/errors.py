@@ -82,6 +82,10 @@ class StaleOldSizeAnswer(PeerAnswerError):  # noqa: N818 - the protocol's way to
         super().__init__(f"{peer} cosigned this log at size {size} last", status=409, size=size)
 
 
+UNREACHED = (PeerUnreachableError, PeerTimeoutError, TimeoutError)
+"""Failures that may be over as soon as the peer is heard of."""
+
+
 class NotYourLogError(FederationError):
     """A member announced a log that is not its own; only the owner speaks for a log."""
 
@@ -107,6 +111,13 @@ class RecoveringError(FederationError):
 
 class ForkedSelfError(FederationError):
     """Members hold a checkpoint of this node's own log that its disk contradicts: sign nothing."""
+
+
+class DiskBehindError(ForkedSelfError):
+    """Members hold more of this node's own log than its disk: an old disk was put back.
+
+    It need not have signed anything else instead; the next start asks all members.
+    """
 
 
 class NotMirroredError(FederationError):

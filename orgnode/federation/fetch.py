@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -95,6 +96,23 @@ async def together(*parts: Coroutine[Any, Any, Any]) -> list[Any]:
         return await asyncio.gather(*tasks)
     except BaseException:
         await end(*tasks)
+        raise
+
+
+async def to_its_end(job: Awaitable[T]) -> T:
+    """Wait for a job that goes on even if nobody waits for it: a thread's, or a write to the disk.
+
+    *Attack:* whoever asks, and breaks off as soon as the work is handed on, has work done that
+    nobody counts, and what it is done with held in memory that nobody counts. So whoever is
+    cancelled here leaves when the job is over, and keeps locks and accounts until then.
+    """
+    task = asyncio.ensure_future(job)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError, Exception):  # it is of no use any more
+                await asyncio.shield(task)
         raise
 
 

@@ -11,6 +11,7 @@ is never held for longer than this node's own work takes.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NoReturn
@@ -32,6 +33,11 @@ from proofs.note import parse_note
 
 log = structlog.get_logger(__name__)
 
+MAX_WITHHELD = 16
+"""Most checkpoints of a log that are kept while their entries are not here."""
+# Seconds between two checkpoints that are come nearer to on their owner's word alone.
+_NEARER_PAUSE = 1.0
+
 
 @dataclass(frozen=True)
 class LogEvents:
@@ -50,7 +56,8 @@ class LogEvents:
 class FollowedLog:
     """What is known of one member's log: the follower in memory, and the store behind it.
 
-    `segment`: most entries that are taken at a time.
+    `segment`: most entries that are taken at a time. `limited`: whether only so many checkpoints
+    are kept whose entries are not here, and come nearer to only so often (`MAX_WITHHELD`).
     """
 
     def __init__(
@@ -61,6 +68,7 @@ class FollowedLog:
         store: Store,
         events: LogEvents,
         segment: int = MAX_SEGMENT,
+        limited: bool = True,
     ) -> None:
         self.member = member
         self.name = member.name
@@ -69,6 +77,8 @@ class FollowedLog:
         self._store = store
         self._events = events
         self._segment = segment
+        self._limited = limited
+        self._nearer_at = -math.inf
         self._tree = _Tree(store, self.name)
         self._history = store.history(self.name)
         self._stale = False
@@ -106,8 +116,10 @@ class FollowedLog:
 
     # --- checkpoints
 
-    async def offer(self, note: bytes) -> None:
+    async def offer(self, note: bytes, *, backed: bool = False) -> None:
         """Take a signed checkpoint from anybody; evidence is made durable before all else.
+
+        `backed`: what it covers can be had, for it is certified, or came with it.
 
         :raises RefusedCheckpointError: it is not a checkpoint that this log signed.
         :raises SuspendedPeerError: there is evidence against the log, perhaps just found.
@@ -118,16 +130,18 @@ class FollowedLog:
             follower.offer(note)
         except SuspendedLogError as error:
             await self._suspend(error.evidence)
-        self._come_nearer(note)
+        self._come_nearer(note, backed)
 
     async def remember(self) -> None:
         """Make the checkpoint that is being followed durable, before anything of it came.
 
         Its owner can withhold what it covers for as long as it likes; another root for its size
-        must be a fork after a restart of this node too.
+        must be a fork after a restart of this node too. *Attack:* it signs checkpoint after
+        checkpoint, and withholds what all of them cover, to fill the disk with them. Beyond
+        `MAX_WITHHELD` they are followed all the same, and forgotten at the end.
         """
         state = self._current().state
-        if state.target is None or state.target == self._remembered:
+        if state.target is None or state.target == self._remembered or self._too_many_withheld():
             return
         try:
             await self._store.save_state(self.name, state)
@@ -138,22 +152,38 @@ class FollowedLog:
             raise
         self._remembered = state.target
 
-    def _come_nearer(self, note: bytes) -> None:
+    def _come_nearer(self, note: bytes, backed: bool) -> None:
         """Follow a checkpoint that was just offered before a larger one that is being followed.
 
         An owner may sign a checkpoint, tell of it, and withhold what it covers. Were that followed
-        to its end first, whatever is certified below it would be out of reach.
+        to its end first, whatever is certified below it would be out of reach. What nobody backs
+        is come nearer to once in a while, and not at all once too much is withheld.
         """
         state, newest = self._follower.state, self._follower.newest
         target = state.target
         if target is None or newest is None or target == note:
             return
-        if self._held < claimed_size(note) < claimed_size(target):
+        if self._held < claimed_size(note) < claimed_size(target) and (backed or self._may_turn()):
             nearer = bare(note, self._mesh.log_key(self.name))
             follower = self._from_state(replace(state, target=nearer))
             follower.offer(target)
             follower.offer(newest)  # perhaps larger still, and come while the target was followed
             self._follower = follower
+
+    def _may_turn(self) -> bool:
+        """Whether a checkpoint that nobody backs may become the one that is followed, now."""
+        now = asyncio.get_running_loop().time()
+        if self._limited and (now < self._nearer_at or self._too_many_withheld()):
+            return False
+        self._nearer_at = now + _NEARER_PAUSE
+        return True
+
+    def _too_many_withheld(self) -> bool:
+        """Whether as many durable checkpoints as may be reach beyond what is held."""
+        if not self._limited:
+            return False
+        largest = self._store.checkpoints(self.name, MAX_WITHHELD)
+        return sum(one.size > self._held for one in largest) == MAX_WITHHELD
 
     # --- telling two histories from broken bytes
 

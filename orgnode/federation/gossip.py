@@ -1,7 +1,7 @@
 """Comparing with one random peer after another who holds what, so that nothing depends on a push.
 
 Two nodes exchange vectors: for every log how many entries are held, how many of them certified, and
-eight bytes of the root. Both sides learn the same from it. Where the other one holds more, its copy
+the root. Both sides learn the same from it. Where the other one holds more, its copy
 is pulled (`orgnode.federation.chasing`); where its tree differs, its checkpoint is fetched, which
 proves one history or two. A vector is nobody's signed word: it is a hint where to ask.
 """
@@ -172,23 +172,27 @@ class Gossip:
         self._vectors[peer] = {
             one.log: one for one in vector if one.log in self._chasers or one.log == self._name
         }
+        held = self._store.vector()
+        ours = {one.log: one for one in held}
         for one in self._vectors[peer].values():
-            other_tree = self._differs(one)
+            other_tree = self._differs(one, ours.get(one.log))
             if one.log != self._name:
                 self._chasers[one.log].hint(peer, one.size, one.certified, doubtful=other_tree)
                 continue
             self._learned(peer, one.size, one.certified)
             if other_tree:
                 self._doubted(peer)
-        self._note_lag(peer, self._store.vector(), fresh=True)
+        self._note_lag(peer, held, fresh=True)
 
-    def _differs(self, one: LogPosition) -> bool:
+    def _differs(self, one: LogPosition, ours: LogPosition | None) -> bool:
         """Whether a peer's tree differs from the one that is held here, as far as both go."""
+        if ours is not None and ours.size == one.size:
+            return ours.root != one.root  # as it nearly always is
         try:
             root = self._store.root_at(one.log, one.size)
         except StoreRangeError:
             return one.log == self._name  # of the own log nobody can hold more than this node
-        return root[: len(one.root)] != one.root
+        return root != one.root
 
     # --- who lags
 
@@ -235,7 +239,7 @@ class Gossip:
         # In a large mesh a vector may be old, and the peer have all by now. What is certain is a
         # new one, silence, or that it did not take what it was pushed.
         own = mark[1].get(self._name, 0)
-        if fresh or self._contacts.error(peer) or self._pushed(peer) < own:
+        if self._alerted[peer] or fresh or self._contacts.error(peer) or self._pushed(peer) < own:
             self._alerted[peer] = True
             detail = f"it lacks {self.behind(peer)} entries" if heard else "it has not been heard"
             self._hooks.alert(PEER_BEHIND, peer, detail)

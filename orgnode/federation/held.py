@@ -11,22 +11,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mesh.assessment import Assessed
-from mesh.certificate import Certificate, open_certificate
+from mesh.certificate import Certificate, check_claimed_quorum, open_certificate
 from mesh.entry import Kind, claims_kind
+from mesh.errors import MissingBodyError
 from mesh.follower import MAX_SEGMENT, LogFollower
 from mesh.following import CheckedSegment, Segment
 from mesh.genesis import Mesh
 from mesh.member import MemberCard
-from mesh.wire import BodyAnswer
+from mesh.wire import BodyAnswer, Present
+from orgnode.federation.fetch import to_its_end
 from orgnode.federation.followed import FollowedLog, LogEvents, claimed_size
 from orgnode.federation.mirrorquota import MirrorQuota
 from orgnode.federation.ports import Today, Workers
 from orgnode.store import LogRow, SecondRootError, Store, StoreConflictError
 from proofs.errors import ProofsError
 
-# So few entries are checked faster on the event loop (about 0.2 ms each) than a thread away;
-# a promotion takes up to 35 ms.
+# So few entries are checked faster on the event loop (about 0.2 ms each) than a thread away.
 _INLINE = 8
+# A promotion takes up to 35 ms, so entries among which there are any are checked so many at a time,
+# apart from all others, and other logs have their turn in between.
+_PIECE = 16
 
 
 class HeldLog(FollowedLog):
@@ -45,7 +49,14 @@ class HeldLog(FollowedLog):
     ) -> None:
         # No segment is larger than a day's worth: it would never be taken.
         segment = MAX_SEGMENT if quota is None else min(MAX_SEGMENT, quota.most)
-        super().__init__(member=member, mesh=mesh, store=store, events=events, segment=segment)
+        super().__init__(
+            member=member,
+            mesh=mesh,
+            store=store,
+            events=events,
+            segment=segment,
+            limited=quota is not None,
+        )
         self._workers = workers
         self._today = today
         self._quota = quota
@@ -66,16 +77,30 @@ class HeldLog(FollowedLog):
         :raises SuspendedPeerError: it contradicts what is held: the log signed two histories.
         :raises StoreError: see there.
         """
+        certificate = self.opened(note)
+        if certificate is not None:
+            await self.take_certificate(certificate)
+
+    def opened(self, note: bytes) -> Certificate | None:
+        """Verify a certificate from anybody; None if it is old news, whether true or not.
+
+        :raises CertificateError, ProofsError: it is none, or of no quorum.
+        """
         known = self._pending
-        if known is None or note != known.note:
-            if claimed_size(note) <= self._certified:
-                return  # old news, whether true or not
-            known = open_certificate(self._mesh, self.name, note)
-        if known.size > self._held:
-            await self.offer(note)
-            self._pending = known
+        if known is not None and note == known.note:
+            return known
+        if claimed_size(note) <= self._certified:
+            return None
+        check_claimed_quorum(self._mesh, self.name, note)
+        return open_certificate(self._mesh, self.name, note)
+
+    async def take_certificate(self, certificate: Certificate) -> None:
+        """`certify` with what `opened` returned."""
+        if certificate.size > self._held:
+            await self.offer(certificate.note, backed=True)
+            self._pending = certificate
         else:
-            await self._apply(known)
+            await self._apply(certificate)
 
     async def _apply(self, certificate: Certificate) -> None:
         if certificate.size > self._certified:
@@ -115,12 +140,19 @@ class HeldLog(FollowedLog):
         tail: Sequence[bytes],
     ) -> CheckedSegment:
         """Prove that entries are the log's, and assess each. Raises SegmentMismatchError."""
-        follower, today = self._follower, self._today()
-        if len(entries) <= _INLINE and not any(
-            claims_kind(entry, Kind.PROMOTION) for entry in entries
-        ):
+        follower, today, workers = self._follower, self._today(), self._workers
+        if any(claims_kind(entry, Kind.PROMOTION) for entry in entries):
+            proven = await to_its_end(workers.run(follower.prove, segment, entries, bodies, tail))
+            assessed: list[Assessed] = []
+            for start in range(0, len(entries), _PIECE):
+                end = min(start + _PIECE, len(entries))
+                assessed += await to_its_end(
+                    workers.heavy(follower.assess_part, proven, start, end, today)
+                )
+            return follower.checked(proven, assessed)
+        if len(entries) <= _INLINE:
             return follower.check(segment, entries, bodies, tail, today)
-        return await self._workers.run(follower.check, segment, entries, bodies, tail, today)
+        return await to_its_end(workers.run(follower.check, segment, entries, bodies, tail, today))
 
     async def settle(self, checked: CheckedSegment) -> None:
         """Verify a checked segment's proofs, decide it, and make it durable.
@@ -128,10 +160,12 @@ class HeldLog(FollowedLog):
         :raises SuspendedPeerError: the store knows another root; the evidence is stored.
         :raises StoreError: see there; nothing was taken.
         """
-        segment = checked.segment
+        verdicts = await to_its_end(self._workers.verify(checked.claims))
+        await to_its_end(self._take(checked, verdicts))
+
+    async def _take(self, checked: CheckedSegment, verdicts: Sequence[ProofsError | None]) -> None:
+        segment, follower = checked.segment, self._follower
         assert segment is not None
-        verdicts = await self._workers.verify(checked.claims)
-        follower = self._follower
         try:
             assessed, rows = await self._conclude(follower, checked, verdicts)
             await self._store.commit_segment(self.name, segment.start, rows, follower.state)
@@ -160,15 +194,46 @@ class HeldLog(FollowedLog):
     async def reassess(self, items: Sequence[tuple[int, bytes, BodyAnswer]]) -> int:
         """Look again at stored entries whose bodies came; returns how many are decided now."""
         follower = self._current()
-        checked = await self._workers.run(follower.reassess, items, self._today())
-        verdicts = await self._workers.verify(checked.claims)
+        checked = await self._reassessed(follower, sorted(items, key=lambda item: item[0]))
+        verdicts = await to_its_end(self._workers.verify(checked.claims))
         assessed, rows = await self._conclude(follower, checked, verdicts)
         changed = await self._store.resolve_deferred(self.name, rows)
         if changed:
             self._tell(assessed)
         return changed
 
+    async def reassess_waiting(self) -> int:
+        """Look again at what has its body here and waited for another entry's; as `reassess`.
+
+        An accusation waits for those before it, whose bodies say against whom they are.
+        """
+        changed = 0
+        while waiting := [
+            (row.index, row.note, row.answer)
+            for row in self._store.deferred(self.name, MissingBodyError.__name__)
+            if isinstance(row.answer, Present)
+        ]:
+            decided = await self.reassess(waiting)
+            if not decided:
+                break
+            changed += decided
+        return changed
+
     # --- small things
+
+    async def _reassessed(
+        self, follower: LogFollower, items: Sequence[tuple[int, bytes, BodyAnswer]]
+    ) -> CheckedSegment:
+        today, workers = self._today(), self._workers
+        if not any(claims_kind(note, Kind.PROMOTION) for _, note, _ in items):
+            return await to_its_end(workers.run(follower.reassess, items, today))
+        parts = [
+            await to_its_end(workers.heavy(follower.reassess, items[start : start + _PIECE], today))
+            for start in range(0, len(items), _PIECE)
+        ]
+        assessed = tuple(one for part in parts for one in part.assessed)
+        claims = tuple(claim for part in parts for claim in part.claims)
+        return CheckedSegment(assessed, claims, None, None)
 
     async def _conclude(
         self,
@@ -178,7 +243,7 @@ class HeldLog(FollowedLog):
     ) -> tuple[Sequence[Assessed], list[LogRow]]:
         if len(checked.assessed) <= _INLINE:
             return _conclude(follower, checked, verdicts)
-        return await self._workers.run(_conclude, follower, checked, verdicts)
+        return await to_its_end(self._workers.run(_conclude, follower, checked, verdicts))
 
     def _vouched(self) -> int:
         """Up to where a quorum of the members is known to hold the log."""

@@ -41,6 +41,9 @@ EQUIVOCATION = "equivocation"
 FORKED_SELF = "forked_self"
 """Alert: the own log (subject) contradicts what members hold of it; nothing is signed any more."""
 
+DISK_BEHIND = "disk_behind"
+"""Alert: members hold more of the own log (subject) than this disk; nothing is signed any more."""
+
 RECOVERING = "recovering"
 """Alert: this node (subject) waits for members, or for what nobody handed over yet."""
 

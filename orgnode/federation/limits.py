@@ -30,7 +30,11 @@ class ServerLimits:
     `max_evaluation`: bytes of such a request.
     `connections`: open connections of one member; `handshakes`: connections of nobody yet.
 
-    `rate`: requests of one member a second, `burst` at once; evaluations have as many again.
+    `rate`: requests of one member a second, `burst` at once; evaluations have as many again. What
+    costs this node's event loop more than a read has a rate of its own, with so many at once:
+    `announce_rate`, `cosign_rate` and `gossip_rate`. An owner whose entries come 50 a second, and
+    who gets each certified alone, announces 100 times and asks for 50 cosignatures a second; what
+    is refused goes along with what comes after it.
     `reads`: big reads (tiles, bundles, bodies) of one member at a time, `held`: bytes in memory for
     one member, of requests and of answers that it has not taken yet. What is over these two waits.
     """
@@ -51,6 +55,12 @@ class ServerLimits:
     handshakes: int = 128
     rate: float = 500.0
     burst: int = 1_000
+    announce_rate: float = 200.0
+    announce_burst: int = 400
+    cosign_rate: float = 100.0
+    cosign_burst: int = 200
+    gossip_rate: float = 5.0
+    gossip_burst: int = 20
     reads: int = 4
     held: int = 32 * MIB
 
@@ -80,6 +90,7 @@ class Rhythm:
     A random peer is asked what it holds every `gossip[0]`..`gossip[1]` seconds. After failures the
     pause grows from `backoff` by doubling to `backoff_cap`, with full jitter in its upper half.
     `patience` is how long an announcement waits for a pull of the same log that is under way.
+    A peer whose copy is pulled keeps its turn for `turn`, then another has one, if there is any.
     Missing bodies are asked for again after `body_pause`; that pause doubles `body_attempts` times
     and then stays.
 
@@ -93,6 +104,7 @@ class Rhythm:
     backoff: float = 0.25
     backoff_cap: float = 60.0
     patience: float = 2.0
+    turn: float = 15.0
     body_attempts: int = 8
     body_pause: float = 5.0
     round_timeout: float = 2.0

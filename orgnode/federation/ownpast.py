@@ -15,12 +15,14 @@ import structlog
 
 from mesh.errors import MeshError
 from mesh.genesis import Mesh
+from orgnode.alerts import HINTS
 from orgnode.errors import OrgnodeError
 from orgnode.federation.client import PeerClient
-from orgnode.federation.errors import ForkedSelfError
+from orgnode.federation.errors import DiskBehindError, ForkedSelfError
 from orgnode.federation.fetch import end
-from orgnode.federation.recovery import RESTORED
+from orgnode.federation.hooks import DISK_BEHIND
 from orgnode.ownlog import forked_self
+from orgnode.restored import RESTORED
 from orgnode.store import Store, StoreRangeError
 from proofs.checkpoint import open_checkpoint
 from proofs.errors import ProofsError
@@ -67,9 +69,12 @@ class OwnPast:
         try:
             if self._store.root_at(self._name, signed.size) == signed.root:
                 return
+            error = forked_self(f"{signed.size} entries were signed with another root")
         except StoreRangeError:
-            pass  # signed once, and not on this disk
-        self._contradicted(forked_self(f"{signed.size} entries were signed with another root"))
+            # Signed once, and not on this disk. Whether something else was signed instead shows
+            # when all members are asked.
+            error = _behind(signed.size)
+        self._contradicted(error)
         await self._store.set_meta(RESTORED, b"")
 
     async def _ask(self, peer: str) -> None:
@@ -82,3 +87,11 @@ class OwnPast:
 
     def _asked(self, peer: str, _: object) -> None:
         self._asking.pop(peer, None)
+
+
+def _behind(size: int) -> DiskBehindError:
+    return DiskBehindError(
+        f"members hold {size} entries of this organization's log, more than this disk: it is older "
+        "than what was signed last",
+        hint=HINTS[DISK_BEHIND],
+    )

@@ -60,6 +60,10 @@ class Workers(Protocol):
         """Run a short blocking function in a thread."""
         ...
 
+    async def heavy(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function of up to a second where nothing short ever waits for it."""
+        ...
+
 
 class QuickWorkers(Protocol):
     """Where the arithmetic of a single evaluation runs, off the event loop."""

@@ -30,6 +30,7 @@ from orgnode.federation.certifying import Certifying
 from orgnode.federation.client import PeerClient
 from orgnode.federation.contacts import Contacts
 from orgnode.federation.errors import (
+    UNREACHED,
     NotMirroredError,
     PeerAnswerError,
     PeerError,
@@ -40,6 +41,7 @@ from orgnode.federation.limits import Rhythm
 from orgnode.federation.ports import Workers
 from orgnode.federation.pushline import PushLine
 from orgnode.federation.receipts import Receipts
+from orgnode.federation.repeats import Repeats
 from orgnode.federation.rounds import Round
 from orgnode.store import Store, StoreError
 from proofs.errors import ProofsError
@@ -91,6 +93,7 @@ class Pusher:
         self._doubted = doubted
         self._rhythm = rhythm
         self._announcements = Announcements(store, name, workers)
+        self._repeats = Repeats()
         self._halted = False
         self._others_needed = quorum - 1
         self.certifying = make_certifying(self._wake, self._held)
@@ -133,19 +136,21 @@ class Pusher:
         # An answer to a push may be newer than a vector, so this only ever raises.
         if tip is not None and held > (line.held or 0):
             line.held = min(held, tip[1])
-            line.alive.set()
+            if line.held >= line.tried:  # else it would be handed the same once more
+                line.retry_at = min(line.retry_at, self._now() + self._rhythm.backoff)
+                line.alive.set()
         if known is not None and certified > line.certified:
             line.certified = min(certified, known.size)
         line.wake.set()
 
     def alive(self, peer: str) -> None:
-        """`peer` was just heard of: do not wait much longer before trying it again."""
+        """`peer` was just heard of: what it could not do just now, it may be asked again soon."""
         line = self.lines[peer]
-        if line.backoff.failures:
+        if (wait := line.backoff.sign_of_life()) is not None:
+            line.retry_at = min(line.retry_at, self._now() + wait)
             line.alive.set()
-        if line.cosigning.failures:
-            line.cosigning.worked()
-            line.cosign_at = min(line.cosign_at, self._now() + self._rhythm.backoff)
+        if (wait := line.cosigning.sign_of_life()) is not None:
+            line.cosign_at = min(line.cosign_at, self._now() + wait)
             line.wake.set()
 
     def _held(self) -> int:
@@ -161,7 +166,6 @@ class Pusher:
 
     async def _serve(self, line: PushLine) -> None:
         while True:
-            line.alive.clear()
             try:
                 rest = await self._step(line)
             except (OrgnodeError, MeshError, ProofsError) as error:
@@ -173,12 +177,8 @@ class Pusher:
                 if rest is None or rest > 0:
                     await pause(rest, line.wake)
                 continue
-            # Signs of life cut the pause short, but not below this: they must not become a way to
-            # make this node send without end.
-            wait = line.backoff.failed()
-            first = min(wait, self._rhythm.backoff)
-            await asyncio.sleep(first)
-            await pause(wait - first, line.alive)
+            while (left := line.retry_at - self._now()) > 0:
+                await pause(left, line.alive)
 
     async def _step(self, line: PushLine) -> float | None:
         """Do what is due next for a peer; returns for how long to rest, None for until woken."""
@@ -210,6 +210,7 @@ class Pusher:
         known = self.certifying.certificate
         certified = 0 if known is None else known.size
         news = b"" if known is None or line.certified >= certified else known.note
+        line.tried = size
         data = await self._announcements.make(note, line.held, size, news, certified if news else 0)
         held, told = await line.client.announce(data)
         # Whatever a peer claims to hold, nothing beyond the own log is meant.
@@ -224,12 +225,14 @@ class Pusher:
         try:
             await self._cosignature(line, round_)
         except (PeerAnswerError, CertificateError) as error:
-            if not line.cosigning.failures:
-                log.info("push.not_cosigned", peer=line.peer, error=type(error).__name__)
-            line.cosign_at = self._now() + line.cosigning.failed()
+            code = type(error).__name__
+            if count := self._repeats.count("cosign", line.peer, code):
+                log.info("push.not_cosigned", peer=line.peer, error=code, count=count)
+            not_now = isinstance(error, PeerAnswerError) and error.status == _NOT_NOW
+            line.cosign_at = self._now() + line.cosigning.failed(passing=not_now)
             if isinstance(error, PeerAnswerError) and error.told == NotMirroredError.__name__:
                 line.held = None  # it lacks what it had, or a body of it: ask where it stands
-            elif not isinstance(error, PeerAnswerError) or error.status != _NOT_NOW:
+            elif not not_now:
                 self._contacts.failed(line.peer, "cosign", error)
         else:
             line.cosigning.worked()
@@ -285,13 +288,17 @@ class Pusher:
         if not line.backoff.failures:
             self._contacts.went_on(line.peer, "push")
             return
-        log.info("push.recovered", peer=line.peer)
+        if self._repeats.count("recovered", line.peer):
+            log.info("push.recovered", peer=line.peer)
         line.backoff.worked()
         self._contacts.worked(line.peer, "push")
 
     def _failed(self, line: PushLine, error: Exception) -> None:
-        if not line.backoff.failures:
-            log.info("push.failed", peer=line.peer, error=type(error).__name__)
+        code = type(error).__name__
+        if count := self._repeats.count("push", line.peer, code):
+            log.info("push.failed", peer=line.peer, error=code, count=count)
+        wait = line.backoff.failed(passing=isinstance(error, UNREACHED))
+        line.retry_at = self._now() + wait
         if not isinstance(error, StoreError | _NoFurtherError):
             self._contacts.failed(line.peer, "push", error)
 

@@ -17,7 +17,8 @@ class PushLine:
     `certified`: entries whose certificate it has. `witnessed`: the size that it cosigned last.
     `round`: number of the newest round in which it did its part; `ready`: when it may be told of
     what came since, if that round is still open then. `cosigning`: how often its witness refused;
-    `cosign_at`: when to ask it again. `best`: the most that it ever had.
+    `cosign_at`: when to ask it again. `best`: the most that it ever had. `tried`: how far the last
+    announcement went; `retry_at`: when to try again after a failure.
     `receipted`: size of the own log at which no receipt of it was missing; `receipts_at`: when to
     ask for those that are. Times are the event loop's.
     """
@@ -32,6 +33,8 @@ class PushLine:
     ready: float = 0.0
     cosign_at: float = 0.0
     best: tuple[int, int] = (-1, -1)
+    tried: int = 0
+    retry_at: float = 0.0
     receipted: int = -1
     receipts_at: float = 0.0
     receipt_tries: int = 0

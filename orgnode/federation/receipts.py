@@ -25,11 +25,12 @@ class Receipts:
     async def give(self, peer: str, retraction: str) -> bytes | None:
         """The signed receipt for a retraction in the log of the peer that asks.
 
-        None if that log holds no such retraction here. It says whether the content is erased here;
-        if not, it had never arrived, and is not asked for any more.
+        None if that log holds no such retraction here, and while content that was erased may still
+        be in a file: the peer asks again. It says that no copy of the content is held here, whether
+        it was erased or never came; only what this version can't read is kept all the same.
         """
         done = self._store.retraction_done(peer, retraction)
-        if done is None:
+        if done is None or self._store.scrub_due():  # in this order: see there
             return None
         target, erased = done
         return compose_receipt(

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from random import Random
 
 import structlog
@@ -41,17 +42,11 @@ from orgnode.federation.hooks import RECOVERING, Hooks
 from orgnode.federation.limits import Rhythm
 from orgnode.federation.sync import LogSync
 from orgnode.ownlog import forked_self
+from orgnode.restored import COMPLETE, RESTORED, left_out
 from orgnode.store import Store
 from proofs.errors import ProofsError
 
 log = structlog.get_logger(__name__)
-
-RESTORED = "restored"
-"""Name of the mark that a restored backup leaves in the store (`Store.meta`)."""
-
-COMPLETE = b"-"
-"""The mark's value once the recovery after a restore is complete; before, the members that need
-not be asked, by name, separated by commas."""
 
 Exchange = Callable[[str], Awaitable[tuple[LogPosition, ...]]]
 
@@ -106,6 +101,11 @@ class Recovery:
             return len(self._answered), self._quorum - 1, missing
         missing = tuple(peer for peer in required if peer not in self._answered)
         return len(required) - len(missing), len(required), missing
+
+    @property
+    def restoring(self) -> bool:
+        """Whether a backup was restored, so that all must be asked but those left out."""
+        return self._required() is not None
 
     @property
     def lacking(self) -> int:
@@ -167,7 +167,8 @@ class Recovery:
             answered, needed, _ = self.progress
             if answered >= needed and not self.lacking:
                 return
-            if loop.time() >= alert_at:
+            # Who restored a backup wants to know at once whom it waits for: it may be for ever.
+            if self.restoring or loop.time() >= alert_at:
                 alert_at = loop.time() + self._rhythm.behind_alert
                 self._hooks.alert(RECOVERING, self._name, self._describe())
             await pause(alert_at - loop.time(), self._changed)
@@ -184,10 +185,9 @@ class Recovery:
 
     def _required(self) -> tuple[str, ...] | None:
         """Who must be asked after a restore; None if no restore is known."""
-        mark = self._store.meta(RESTORED)
-        if mark is None or mark == COMPLETE:
+        excused = left_out(self._store.meta(RESTORED))
+        if excused is None:
             return None
-        excused = mark.decode("utf-8", "replace").split(",")
         return tuple(peer for peer in self._clients if peer not in excused)
 
     async def _ask(self, peer: str) -> None:
@@ -238,8 +238,27 @@ class Recovery:
                 await sync.pull(client, certified=position.certified)
         except (SuspendedPeerError, MirrorQuotaError):
             return  # of such a log nothing is cosigned
-        if sync.size < position.size and not sync.suspended:
+        if sync.suspended:
+            return
+        if sync.size < position.size:
             raise PeerAnswerError(
                 f"{client.card.name} says that it holds {position.size} entries of {sync.name}, "
                 "and does not hand them over"
+            )
+        await self._compare(sync, client, position)
+
+    async def _compare(self, sync: LogSync, client: PeerClient, position: LogPosition) -> None:
+        """Make sure that a peer holds the same tree of a log as this node does.
+
+        Of another one this node may have cosigned a checkpoint, before its disk was put back; it
+        must not cosign this one as well.
+        """
+        if self._store.root_at(sync.name, position.size) == position.root:
+            return
+        with suppress(SuspendedPeerError):
+            await sync.consider(await client.checkpoint(sync.name))
+        if not sync.suspended:
+            raise PeerAnswerError(
+                f"{client.card.name} says that it holds another tree of {sync.name}, and does not "
+                "show what its owner signed"
             )

@@ -31,11 +31,16 @@ from orgnode.federation.certifying import Certifying
 from orgnode.federation.chasing import Chaser
 from orgnode.federation.client import PeerClient
 from orgnode.federation.contacts import Contacts
-from orgnode.federation.errors import AnnouncementError, ForkedSelfError, MirrorQuotaError
+from orgnode.federation.errors import (
+    AnnouncementError,
+    DiskBehindError,
+    ForkedSelfError,
+    MirrorQuotaError,
+)
 from orgnode.federation.fetch import end, together
 from orgnode.federation.gossip import Gossip
 from orgnode.federation.handlers import Handlers
-from orgnode.federation.hooks import EQUIVOCATION, FORKED_SELF, RECOVERING, Hooks
+from orgnode.federation.hooks import DISK_BEHIND, EQUIVOCATION, FORKED_SELF, RECOVERING, Hooks
 from orgnode.federation.limits import ClientLimits, Rhythm, ServerLimits
 from orgnode.federation.ownpast import OwnPast
 from orgnode.federation.ports import Clock, Line, Today, Workers
@@ -239,6 +244,9 @@ class Replicator:
         for chaser in self._chasers.values():
             chaser.start()
         self.gossip.start()
+        own = self._store.state(self.name).evidence
+        if own is not None:
+            self._halt(forked_self(own.reason))  # whether anybody answers or not
         self._live = asyncio.create_task(self._come_alive(), name="recovery")
 
     async def drain(self) -> None:
@@ -400,7 +408,8 @@ class Replicator:
         self.witness.close()
         if isinstance(error, ForkedSelfError):
             self.recovery.convicted(error)
-            self.hooks.alert(FORKED_SELF, self.name, str(error))
+            kind = DISK_BEHIND if isinstance(error, DiskBehindError) else FORKED_SELF
+            self.hooks.alert(kind, self.name, str(error))
         else:
             self.hooks.alert(RECOVERING, self.name, str(error))
         log.error("own_log.halted", error=error.code)

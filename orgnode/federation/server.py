@@ -19,6 +19,7 @@ import structlog
 from aiohttp import web
 
 from mesh.genesis import Mesh
+from orgnode.copies import PORT_TAKEN
 from orgnode.errors import NotAMemberError
 from orgnode.federation.connection import Connection, ConnectionServer
 from orgnode.federation.errors import ListenError, PortInUseError
@@ -80,7 +81,7 @@ class FederationServer:
             if error.errno == errno.EADDRINUSE:
                 raise PortInUseError(
                     f"federation port {port} on {host} is taken",
-                    hint="stop the other process, or set another federation_port",
+                    hint=PORT_TAKEN,
                 ) from error
             raise ListenError(
                 f"cannot listen for the federation on {host}:{port}: {error.strerror}",

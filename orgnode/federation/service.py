@@ -31,7 +31,7 @@ from mesh.vector import vector_bytes
 from mesh.wire import MAX_ENTRY, WireLimits, decode_announcement
 from mesh.witness import MAX_REQUEST, StaleOldSizeError, WitnessError
 from orgnode.errors import OrgnodeError
-from orgnode.federation.accounts import Account
+from orgnode.federation.accounts import Account, RequestKind
 from orgnode.federation.errors import (
     AnnouncementError,
     MirrorQuotaError,
@@ -41,6 +41,7 @@ from orgnode.federation.errors import (
     RecoveringError,
     SuspendedPeerError,
 )
+from orgnode.federation.fetch import to_its_end
 from orgnode.federation.handlers import Handlers
 from orgnode.federation.limits import ServerLimits
 from orgnode.federation.paths import (
@@ -59,6 +60,7 @@ from orgnode.federation.paths import (
     split_log_path,
 )
 from orgnode.federation.ports import Clock
+from orgnode.federation.repeats import Repeats
 from orgnode.federation.reply import (
     NOT_SERVED,
     ReadBody,
@@ -90,6 +92,14 @@ _STATUS: tuple[tuple[type[OrgnodeError], int], ...] = (
 )
 
 
+_KINDS = {
+    ANNOUNCE: RequestKind.ANNOUNCEMENT,
+    ADD_CHECKPOINT: RequestKind.COSIGNATURE,
+    GOSSIP: RequestKind.GOSSIP,
+    EVALUATE: RequestKind.EVALUATION,
+}
+
+
 class FederationService:
     """Answers members' requests. For one event loop; bounded in memory for every member.
 
@@ -116,6 +126,7 @@ class FederationService:
         self._logs = frozenset(card.name for card in mesh.members)
         self._origins = {m.name: log_origin(m.name, mesh.mesh_id).encode() for m in mesh.members}
         clock = clock or _loop_time
+        self._repeats = Repeats()
         self._accounts = {c.name: Account(self.limits, clock) for c in mesh.peers_of(name)}
 
     async def answer(self, peer: str, method: str, path: str, read: ReadBody) -> Reply:
@@ -141,8 +152,8 @@ class FederationService:
                 reply = await self._answer(stack, peer, method, path, read)
             except RefusedError as refused:
                 # To have nothing to hand over is no refusal: peers ask again and again.
-                tell = log.debug if refused.code == NOT_SERVED else log.info
-                tell("federation.refused", peer=peer, status=refused.status, error=refused.code)
+                if refused.code != NOT_SERVED:
+                    self._log_refusal(peer, refused.status, refused.code)
                 reply = refused.reply
             yield reply
 
@@ -152,17 +163,24 @@ class FederationService:
         account = self._accounts.get(peer)
         if account is None:
             raise RefusedError(403, "NotAMemberError", "this connection belongs to no peer")
-        stack.enter_context(account.request(evaluation=path == EVALUATE))
+        stack.enter_context(account.request(_KINDS.get(path, RequestKind.OTHER)))
         asked = _Asked(stack, account, peer, method, read)
         try:
             return await self._dispatch(asked, path)
         except (OrgnodeError, MeshError, ProofsError) as error:
             reply = _known(error)
             if reply is None:
-                log.warning("federation.handler_failed", peer=peer, error=type(error).__name__)
+                if count := self._repeats.count("failed", peer, _code(error)):
+                    log.warning(
+                        "federation.handler_failed", peer=peer, error=_code(error), count=count
+                    )
                 raise RefusedError(503, "NotNowError", "this node cannot do that now") from error
-            log.info("federation.refused", peer=peer, status=reply.status, error=_code(error))
+            self._log_refusal(peer, reply.status, _code(error))
             return reply
+
+    def _log_refusal(self, peer: str, status: int, code: str) -> None:
+        if count := self._repeats.count("refused", peer, code):
+            log.info("federation.refused", peer=peer, status=status, error=code, count=count)
 
     async def _dispatch(self, asked: _Asked, path: str) -> Reply:
         if path == ANNOUNCE:
@@ -232,7 +250,7 @@ class FederationService:
                 return self._reader.read(member, resource)
             await asked.stack.enter_async_context(asked.account.reading())
             hold = await asked.stack.enter_async_context(asked.account.holding(most))
-            reply: Reply = await self._handlers.run(self._reader.read, member, resource)
+            reply: Reply = await to_its_end(self._handlers.run(self._reader.read, member, resource))
             hold.shrink(len(reply.body))
         except NotServedError as error:
             raise RefusedError(404, NOT_SERVED, str(error)) from error

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Iterable
+from typing import TypeVar
 
 from mesh.certificate import CertificateError
 from mesh.following import RefusedCheckpointError, Segment, SegmentMismatchError
@@ -29,11 +29,14 @@ from orgnode.federation.limits import Rhythm
 from orgnode.federation.mirrorquota import MirrorQuota
 from orgnode.federation.ports import Clock, Today, Workers
 from orgnode.federation.status import PeerStatus
+from orgnode.federation.turns import Turn
 from orgnode.store import Store
 from proofs.errors import ProofsError
 from proofs.note import parse_note
 
 __all__ = ["LogEvents", "LogSync", "PeerStatus"]
+
+T = TypeVar("T")
 
 
 class LogSync:
@@ -95,11 +98,16 @@ class LogSync:
         """Evidence against this log was stored by somebody else: read it before going on."""
         self._held.refresh()
 
-    async def pull(self, source: PeerClient, *, certified: int = 0) -> int:
+    async def pull(
+        self, source: PeerClient, *, certified: int = 0, turn: Turn | None = None
+    ) -> int:
         """Follow the log up to the newest checkpoint that `source` has of it, from there.
 
         `certified` is how far the source says that the log is certified; its certificate is fetched
-        if that is news. Returns how many entries came meanwhile, from whomever.
+        if that is news. `turn`: how long the source is waited for; without, for as long as each
+        request may take. Returns how many entries came meanwhile, from whomever.
+
+        Raises TimeoutError when the turn is over.
 
         Raises PeerError when the source does not answer as it should, MeshError or ProofsError when
         what it serves is not what the owner signed, SuspendedPeerError when there is proof of two
@@ -108,7 +116,7 @@ class LogSync:
         held = self._held
         held.refuse_suspended()
         start = held.size
-        checkpoint = await source.checkpoint(self.name)
+        checkpoint = await _in(turn, source.checkpoint(self.name))
         async with held.lock:
             await held.offer(checkpoint)
             cosigned = len(parse_note(checkpoint).signatures) > 1
@@ -117,11 +125,11 @@ class LogSync:
             await held.remember()
         upto = claimed_size(checkpoint)
         if certified > max(held.certified, upto if cosigned else 0):
-            certificate = await source.certificate(self.name)
+            certificate = await _in(turn, source.certificate(self.name))
             async with held.lock:
                 await held.certify(certificate)
             upto = max(upto, claimed_size(certificate))
-        await self._follow(Fetcher(source, self.name), upto)
+        await self._follow(Fetcher(source, self.name), upto, turn)
         return held.size - start
 
     async def on_announce(self, announcement: Announcement) -> tuple[int, int]:
@@ -132,15 +140,16 @@ class LogSync:
         checkpoint, the certificate or the entries do not verify, SuspendedPeerError,
         MirrorQuotaError, StoreError.
         """
-        async with self._patiently() as locked:
-            if locked:
-                try:
-                    await self._heed(announcement)
-                except SegmentMismatchError as error:
-                    # Broken bytes, or a fork across sizes: only tiles can tell, so a pull does.
-                    raise AnnouncementError("the entries do not hash to the checkpoint") from error
-                except (RefusedCheckpointError, CertificateError, ProofsError) as error:
-                    raise AnnouncementError("the announced checkpoint does not verify") from error
+        if await self._lock_patiently():
+            try:
+                await self._heed(announcement)
+            except SegmentMismatchError as error:
+                # Broken bytes, or a fork across sizes: only tiles can tell, so a pull does.
+                raise AnnouncementError("the entries do not hash to the checkpoint") from error
+            except (RefusedCheckpointError, CertificateError, ProofsError) as error:
+                raise AnnouncementError("the announced checkpoint does not verify") from error
+            finally:
+                self._held.lock.release()
         return self._held.size, self._held.certified
 
     async def consider(self, checkpoint: bytes) -> None:
@@ -164,7 +173,8 @@ class LogSync:
     async def retry_bodies(self, sources: Iterable[PeerClient]) -> int:
         """Ask sources, one after the other, for bodies that are missing here and due.
 
-        Returns how many entries were decided by it. Raises FollowerError, StoreError.
+        Then what waited for such a body is looked at again, though it came some other way or before
+        a restart. Returns how many entries were decided by it. Raises FollowerError, StoreError.
         """
         if self.suspended:
             return 0
@@ -172,21 +182,27 @@ class LogSync:
         async for items in self._deferred.ask(sources):
             async with self._held.lock:
                 changed += await self._held.reassess(items)
+        async with self._held.lock:
+            changed += await self._held.reassess_waiting()
         return changed
 
     # --- announcements
 
     async def _heed(self, announcement: Announcement) -> None:
-        held, certificate = self._held, announcement.certificate
-        await held.offer(announcement.checkpoint)
-        if not certificate:
+        held, note = self._held, announcement.certificate
+        upto = announcement.start + len(announcement.entries)
+        came = announcement.start <= held.size < upto == claimed_size(announcement.checkpoint)
+        await held.offer(announcement.checkpoint, backed=came)
+        # Before any work: what does not verify must not cost more than it takes to see that.
+        certificate = held.opened(note) if note else None
+        if certificate is None:
             took = await self._take(announcement)
-        elif claimed_size(certificate) <= held.size:
+        elif certificate.size <= held.size:
             # It is about what is held already: both go to the disk together.
-            took, _ = await together(self._take(announcement), held.certify(certificate))
+            took, _ = await together(self._take(announcement), held.take_certificate(certificate))
         else:
             took = await self._take(announcement)
-            await held.certify(certificate)
+            await held.take_certificate(certificate)
         if not took:
             await held.remember()
 
@@ -203,23 +219,17 @@ class LogSync:
             await held.settle(await held.check(segment, entries, bodies, ()))
         return True
 
-    @asynccontextmanager
-    async def _patiently(self) -> AsyncIterator[bool]:
-        """Hold the lock, unless others keep it for longer than an announcement should wait."""
+    async def _lock_patiently(self) -> bool:
+        """Take the lock, unless others keep it for longer than an announcement should wait."""
         try:
             async with asyncio.timeout(self._rhythm.patience):
-                await self._held.lock.acquire()
+                return await self._held.lock.acquire()
         except TimeoutError:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            self._held.lock.release()
+            return False
 
     # --- pulling
 
-    async def _follow(self, fetcher: Fetcher, upto: int) -> None:
+    async def _follow(self, fetcher: Fetcher, upto: int, turn: Turn | None) -> None:
         """Follow the log as far as the source goes, fetching one segment while another is stored.
 
         A larger checkpoint may be known, from elsewhere; it is left to who has what it covers.
@@ -233,10 +243,10 @@ class LogSync:
                 if segment is None or segment.size > upto:
                     return
                 if ahead is not None and ahead[0] == segment:
-                    fetched = await ahead[1]
+                    fetched = await _in(turn, ahead[1])
                 else:
                     await end(None if ahead is None else ahead[1])
-                    fetched = await fetcher.segment(segment)
+                    fetched = await _in(turn, fetcher.segment(segment))
                 ahead = None
                 async with held.lock:
                     if segment != held.next_segment():
@@ -254,18 +264,22 @@ class LogSync:
                             ahead = following, task
                         await held.settle(checked)
                         continue
-                await self._diagnose(fetcher)
+                await self._diagnose(fetcher, turn)
                 raise mismatch
         finally:
             await end(None if ahead is None else ahead[1])
 
-    async def _diagnose(self, fetcher: Fetcher) -> None:
+    async def _diagnose(self, fetcher: Fetcher, turn: Turn | None) -> None:
         """Find out whether bytes that do not fit are broken, or proof of two histories."""
         async with self._held.lock:
             diagnosis = self._held.diagnosis()
         if diagnosis is None:
             return
-        left = await fetcher.nodes(diagnosis.left, diagnosis.size)
-        right = await fetcher.nodes(diagnosis.right, diagnosis.size)
+        left = await _in(turn, fetcher.nodes(diagnosis.left, diagnosis.size))
+        right = await _in(turn, fetcher.nodes(diagnosis.right, diagnosis.size))
         async with self._held.lock:
             await self._held.diagnose(left, right)
+
+
+async def _in(turn: Turn | None, answer: Awaitable[T]) -> T:
+    return await (answer if turn is None else turn.wait(answer))

@@ -27,13 +27,18 @@ from mesh.witness import (
     judge,
     log_of,
 )
-from orgnode.federation.errors import NotMirroredError, RecoveringError, SuspendedPeerError
+from orgnode.federation.errors import (
+    NotMirroredError,
+    NotYourLogError,
+    RecoveringError,
+    SuspendedPeerError,
+)
 from orgnode.federation.followed import claimed_size
 from orgnode.federation.ports import Clock
 from orgnode.federation.reply import Reply, note_reply
 from orgnode.federation.sync import LogSync
 from orgnode.store import Store, StoreRangeError, WitnessConflictError
-from proofs.cosignature import cosign
+from proofs.cosignature import bare, cosign
 from proofs.merkle import consistency_proof
 from proofs.note import Signer
 
@@ -77,14 +82,22 @@ class WitnessService:
         self._open = False
 
     async def add_checkpoint(self, peer: str, body: bytes) -> Reply:
-        """Answer a member's request; the owner of the log need not be the one who asks.
+        """Answer a member's request about its own log.
 
+        Nobody else may ask. Who could have each witness cosign every newer checkpoint first would
+        keep the owner's round, over a smaller one, from ever gathering a quorum.
+
+        :raises NotYourLogError: the checkpoint is of another member's log.
         :raises WitnessError: it is refused, with the status of the specification.
         :raises RecoveringError, NotMirroredError: not now; ask again.
         :raises SuspendedPeerError: the log was convicted.
         :raises StoreError: the disk refuses; nothing was signed.
         """
-        return note_reply(await self._cosign(AddCheckpoint.parse(body)))
+        request = AddCheckpoint.parse(body)
+        owner = log_of(self._mesh, request)
+        if owner != peer:
+            raise NotYourLogError(f"{peer} asks to cosign a checkpoint of {owner}")
+        return note_reply(await self._cosign(request))
 
     async def cosign_own(self, note: bytes) -> bytes:
         """Cosign the own log's checkpoint under the same rules; the one line.
@@ -117,7 +130,13 @@ class WitnessService:
                 raise
             if judged.size > known.size:
                 try:
-                    await self._store.put_witnessed(name, known.size, judged.size, judged.root)
+                    await self._store.put_witnessed(
+                        name,
+                        known.size,
+                        judged.size,
+                        judged.root,
+                        bare(request.checkpoint, self._mesh.log_key(name)),
+                    )
                 except WitnessConflictError as error:
                     raise StaleOldSizeError(name, error.size) from error
             return cosign(judged.text, self._signer, max(1, int(self._clock())))

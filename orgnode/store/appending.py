@@ -96,7 +96,7 @@ def _body(row: LogRow) -> str:
     """What is kept of a row's body.
 
     Content that was refused is nobody's signal and is not kept; neither is that of a lapsed entry.
-    A deferred one keeps what there is: it may be judged after an upgrade.
+    A deferred one keeps what there is: it may wait for another entry's body.
     """
     if isinstance(row.answer, Erased) or row.outcome is Outcome.LAPSED:
         return "erased"

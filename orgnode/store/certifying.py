@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from mesh.entry import Kind
-from mesh.vector import ROOT_PREFIX_BYTES, LogPosition
+from mesh.vector import LogPosition
 from orgnode.store import token_rows
 from orgnode.store.context import Context, Settings
 from orgnode.store.effects import count_promotion, count_sighting, count_signal
@@ -110,7 +110,7 @@ def first_missing(connection: sqlite3.Connection, log: str) -> int | None:
     """`Store.first_missing`."""
     row = connection.execute(
         "SELECT idx FROM entry WHERE log = (SELECT id FROM log WHERE name = ?)"
-        " AND retry = 1 AND body = 'missing' ORDER BY idx LIMIT 1",
+        " AND retry = 1 AND body = 'missing' AND kind IS NOT NULL ORDER BY idx LIMIT 1",
         (log,),
     ).fetchone()
     return None if row is None else int(row[0])
@@ -130,20 +130,29 @@ def seen(connection: sqlite3.Connection, log: str) -> bytes | None:
 def vector(connection: sqlite3.Connection) -> list[LogPosition]:
     """`Store.vector`."""
     rows = connection.execute(
-        "SELECT name, certified, checkpoint FROM log"
-        " WHERE checkpoint IS NOT NULL OR certified > 0 ORDER BY name"
+        "SELECT l.name, l.certified, l.checkpoint, w.size, w.root FROM log l"
+        " LEFT JOIN witnessed w ON w.log = l.id AND w.size <= l.size"
+        " WHERE l.checkpoint IS NOT NULL OR l.certified > 0 OR w.size > 0 ORDER BY l.name"
     ).fetchall()
     return [_position(connection, *row) for row in rows]
 
 
 def _position(
-    connection: sqlite3.Connection, log: str, certified: int, checkpoint: bytes | None
+    connection: sqlite3.Connection,
+    log: str,
+    certified: int,
+    checkpoint: bytes | None,
+    witnessed: int | None,
+    witnessed_root: bytes | None,
 ) -> LogPosition:
     size, root = (0, EMPTY_ROOT) if checkpoint is None else _size_and_root(checkpoint)
+    # On the way to a larger checkpoint, smaller ones are certified or cosigned that were not
+    # followed themselves. What a quorum, or this node, has put its name to must be known of.
+    if witnessed is not None and witnessed_root is not None and size < witnessed:
+        size, root = witnessed, witnessed_root
     if size < certified:
-        # Its entries came on the way to a larger checkpoint, so that it was not followed itself.
         size, root = certified, root_at(connection, log, certified)
-    return LogPosition(log, size, certified, root[:ROOT_PREFIX_BYTES])
+    return LogPosition(log, size, certified, root)
 
 
 @lru_cache(maxsize=1_024)

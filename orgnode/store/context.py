@@ -5,12 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Final, Self
 
 from mesh.following import FollowerState
 from mesh.outcome import Outcome
 from orgnode.store import day_rows, promotion_rows, token_rows
 from orgnode.store.records import EventType
+
+_LOG: Final = (
+    "SELECT id, certified, EXISTS (SELECT 1 FROM cooldown c WHERE c.log = log.id),"
+    " (SELECT id FROM log WHERE name = ?2) FROM log WHERE name = ?1"
+)
 
 
 @dataclass(frozen=True)
@@ -51,13 +56,11 @@ class Context:
     @classmethod
     def of(cls, connection: sqlite3.Connection, settings: Settings, now: float, log: str) -> Self:
         """The context of a log, which is made if nothing was stored about it."""
-        number = log_id(connection, log)
-        certified, paused = connection.execute(
-            "SELECT certified, EXISTS (SELECT 1 FROM cooldown c WHERE c.log = log.id) FROM log"
-            " WHERE id = ?",
-            (number,),
-        ).fetchone()
-        own = number if log == settings.name else known_log(connection, settings.name)
+        row = connection.execute(_LOG, (log, settings.name)).fetchone()
+        if row is None:
+            log_id(connection, log)
+            row = connection.execute(_LOG, (log, settings.name)).fetchone()
+        number, certified, paused, own = row
         return cls(connection, number, certified, now, own, settings, paused=bool(paused))
 
     def event(
@@ -81,24 +84,28 @@ class Context:
 
     def flush(self) -> None:
         """Write what was gathered so far."""
-        token_rows.put(self.connection, self.own, self.log, self.tokens.items())
-        promotion_rows.note_arrivals(self.connection, self.tokens)
-        self.tokens.clear()
-        self.connection.executemany(
-            "INSERT INTO event (type, at, log, entry, band, category, detail, provisional)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            self.events,
-        )
-        self.events.clear()
+        if self.tokens:
+            token_rows.put(self.connection, self.own, self.log, self.tokens.items())
+            promotion_rows.note_arrivals(self.connection, self.tokens)
+            self.tokens.clear()
+        if self.events:
+            self.connection.executemany(
+                "INSERT INTO event (type, at, log, entry, band, category, detail, provisional)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                self.events,
+            )
+            self.events.clear()
 
     def finish(self) -> int:
         """Write everything; returns the number of the newest event ever."""
         self.flush()
-        self.connection.executemany(
-            "INSERT INTO outcome_count VALUES (?, ?, ?)"
-            " ON CONFLICT (log, outcome) DO UPDATE SET n = n + excluded.n",
-            ((self.log, outcome, n) for outcome, n in self.outcomes.items() if n),
-        )
+        counts = [(self.log, outcome, n) for outcome, n in self.outcomes.items() if n]
+        if counts:
+            self.connection.executemany(
+                "INSERT INTO outcome_count VALUES (?, ?, ?)"
+                " ON CONFLICT (log, outcome) DO UPDATE SET n = n + excluded.n",
+                counts,
+            )
         day_rows.put(self.connection, self.log, self.days)
         return last_seq(self.connection)
 

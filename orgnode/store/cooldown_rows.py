@@ -5,6 +5,11 @@
 Signals that stood in the log before the retraction are not touched. One that stands after it and is
 dated within the pause does not hold the withdrawn tokens, then or ever: it is left out of the token
 index. So every member counts alike, whenever it gets to know of the two.
+
+*Attack:* a member whose log has been quiet, or who dates its entries back, dates retraction and new
+signal so that the pause lies behind them. Therefore the tokens *rest* besides: for as many days
+from when this node got to know of the retraction no signal after it holds them, if it is dated no
+later. That follows from this node's clock, so it ends by itself, and changes nothing for good.
 """
 
 from __future__ import annotations
@@ -13,23 +18,27 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
-from mesh.days import Day
+from mesh.days import Day, day_of
 from orgnode.store import token_rows
 from orgnode.store.batches import batches, many
-from orgnode.store.context import Context
+from orgnode.store.context import Context, Settings
 from orgnode.store.ids import digests
 
 _LATER = many(
-    "SELECT t.token, t.entry FROM token t JOIN entry e ON e.id = t.entry"
+    "SELECT t.token, t.entry, e.day FROM token t JOIN entry e ON e.id = t.entry"
     " WHERE t.token IN (*) AND t.log = ? AND t.entry > ? AND e.day <= ?"
 )
 _PAUSED = many(
-    "SELECT DISTINCT digest FROM cooldown"
-    " WHERE digest IN (*) AND log = ? AND entry < ? AND until >= ?"
+    "SELECT digest, max(until), max(rest) FROM cooldown"
+    " WHERE digest IN (*) AND log = ? AND entry < ? GROUP BY digest"
 )
 _COOLING = many(
-    "SELECT digest, max(until) FROM cooldown WHERE digest IN (*)"
-    " AND log = (SELECT id FROM log WHERE name = ?) AND until >= ? GROUP BY digest"
+    "SELECT digest, max(until, rest) AS last FROM cooldown WHERE digest IN (*)"
+    " AND log = (SELECT id FROM log WHERE name = ?) AND last >= ? ORDER BY last"
+)
+_RESTED = (
+    "SELECT r.entry, e.day, l.name FROM resting r JOIN entry e ON e.id = r.entry"
+    " JOIN log l ON l.id = e.log WHERE r.rest < ? ORDER BY r.rest, r.entry"
 )
 
 
@@ -43,29 +52,61 @@ def put(context: Context, retraction: int, day: int, tokens: Sequence[bytes]) ->
         return
     connection, log = context.connection, context.log
     until = day + context.settings.cooldown_days
+    rest = day_of(context.now) + context.settings.cooldown_days
     connection.executemany(
-        "INSERT INTO cooldown VALUES (?, ?, ?, ?)",
-        ((log, digest, retraction, until) for digest in sorted(map(_digest, tokens))),
+        "INSERT INTO cooldown VALUES (?, ?, ?, ?, ?)",
+        ((log, digest, retraction, until, rest) for digest in sorted(map(_digest, tokens))),
     )
     context.paused = True
     # A retraction whose body comes late: later signals may count already.
     context.flush()
     for batch in batches(tokens):
-        rows = connection.execute(_LATER, (*batch, log, retraction, until)).fetchall()
-        token_rows.remove(connection, context.own, log, rows)
+        rows = connection.execute(_LATER, (*batch, log, retraction, max(until, rest))).fetchall()
+        token_rows.remove(connection, context.own, log, [row[:2] for row in rows])
+        for _, entry, dated in rows:
+            if dated > until:
+                _rest(context, entry, rest)
 
 
 def without_paused(
     context: Context, entry: int, day: int, tokens: Sequence[bytes]
 ) -> Sequence[bytes]:
-    """Those of a signal's tokens that it holds: not those that its log withdrew lately."""
+    """Those of a signal's tokens that it holds: not those that its log withdrew lately.
+
+    If some of the others only rest, the signal is looked at again when they have rested.
+    """
     if not context.paused:
         return tokens
     paused: set[bytes] = set()
+    today = day_of(context.now)
     for batch in batches([_digest(token) for token in tokens]):
-        rows = context.connection.execute(_PAUSED, (*batch, context.log, entry, day))
-        paused.update(digest for (digest,) in rows.fetchall())
+        rows = context.connection.execute(_PAUSED, (*batch, context.log, entry))
+        for digest, until, rest in rows.fetchall():
+            if day <= until:
+                paused.add(digest)
+            elif day <= rest and today <= rest:
+                paused.add(digest)
+                _rest(context, entry, rest)
     return [token for token in tokens if _digest(token) not in paused]
+
+
+def end_rests(connection: sqlite3.Connection, settings: Settings, now: float, today: int) -> None:
+    """Let signals hold the tokens that have rested until yesterday, as far as they still live."""
+    for entry, day, log in connection.execute(_RESTED, (today,)).fetchall():
+        connection.execute("DELETE FROM resting WHERE entry = ?", (entry,))
+        context = Context.of(connection, settings, now, log)
+        left_out = token_rows.not_indexed(connection, context.log, entry)
+        context.tokens[entry] = without_paused(context, entry, day, left_out)
+        context.finish()
+
+
+def _rest(context: Context, entry: int, rest: int) -> None:
+    """Look at a signal again after `rest`, or before, if other tokens of it have rested then."""
+    context.connection.execute(
+        "INSERT INTO resting VALUES (?, ?)"
+        " ON CONFLICT (entry) DO UPDATE SET rest = min(rest, excluded.rest)",
+        (entry, rest),
+    )
 
 
 def cooling(
@@ -80,8 +121,8 @@ def cooling(
     return found
 
 
-def forget(connection: sqlite3.Connection) -> None:
-    """Forget pauses that no signal can fall into any more.
+def forget(connection: sqlite3.Connection, today: int) -> None:
+    """Forget pauses that no signal can fall into any more, and whose tokens have rested.
 
     Days never fall within a log, so no entry to come is dated before its last day; those that are
     here and have not begun to count may be.
@@ -97,7 +138,9 @@ def forget(connection: sqlite3.Connection) -> None:
             " UNION ALL SELECT min(ifnull(day, 0)) FROM entry WHERE log = ?1 AND retry = 1)",
             (log, certified),
         ).fetchone()
-        connection.execute("DELETE FROM cooldown WHERE log = ? AND until < ?", (log, horizon))
+        connection.execute(
+            "DELETE FROM cooldown WHERE log = ? AND until < ? AND rest < ?", (log, horizon, today)
+        )
 
 
 def _digest(token: bytes) -> bytes:

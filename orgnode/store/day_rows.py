@@ -1,6 +1,7 @@
 """How many entries a log has of each day: what its quota and the order of its days are told by.
 
-Only entries that stand are counted, those whose note is in order (see `mesh.history`).
+Only entries that stand are counted, those whose note is in order (see `mesh.history`), and none of
+kinds that no day binds.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from typing import Final
 from mesh.days import Day
 from mesh.entry import Kind
 from mesh.outcome import NOTE_ERRORS
-from mesh.quota import counts_for_quota
+from mesh.quota import bound_by_days, counts_for_quota
 
 Changes = dict[int, tuple[int, int]]
 """For each day, how many more entries (or fewer) stand, and how many of them use up its quota."""
 
-_COUNTED: Final = {str(kind): counts_for_quota(kind) for kind in Kind}
+_COUNTED: Final = {str(kind): counts_for_quota(kind) for kind in Kind if bound_by_days(kind)}
 
 
 def stands(kind: str | None, error: str) -> bool:
@@ -26,7 +27,7 @@ def stands(kind: str | None, error: str) -> bool:
 
 def note(changes: Changes, kind: str | None, day: int | None, error: str, n: int = 1) -> None:
     """Count an entry, or with `n` -1 no more."""
-    if kind is None or day is None or not stands(kind, error):
+    if kind not in _COUNTED or day is None or not stands(kind, error):
         return
     entries, counted = changes.get(day, (0, 0))
     changes[day] = entries + n, counted + n * _COUNTED[kind]

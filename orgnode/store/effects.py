@@ -158,7 +158,8 @@ def _retract(context: Context, entry: int, row: LogRow) -> None:
 
 def _accuse(context: Context, entry: int, evidence: Evidence) -> None:
     context.connection.execute(
-        "INSERT INTO accusation VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        "INSERT INTO accusation VALUES (?, ?, ?) ON CONFLICT (log, accused)"
+        " DO UPDATE SET entry = max(entry, excluded.entry)",
         (context.log, evidence.log, entry),
     )
     suspend(context, log_id(context.connection, evidence.log), evidence)

@@ -50,7 +50,8 @@ def expire(
             contexts[log] = Context.of(connection, settings, now, log)
         erase(contexts[log], entry, SignalStatus.EXPIRED)
     if len(rows) < limit:
-        cooldown_rows.forget(connection)
+        cooldown_rows.end_rests(connection, settings, now, today)
+        cooldown_rows.forget(connection, today)
     return len(rows)
 
 

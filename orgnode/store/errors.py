@@ -85,6 +85,10 @@ class NewerSchemaError(StoreError):
     """The database was written by a newer version; an older one would damage it."""
 
 
+class OlderSchemaError(StoreError):
+    """An older version wrote the database, and it was opened to be read only."""
+
+
 class ForeignDatabaseError(StoreError):
     """The file is not a node's database, or is that of another member or another mesh."""
 

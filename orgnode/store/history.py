@@ -17,12 +17,15 @@ MAX_UNREAD: Final = 1_000
 
 _OF = "log = (SELECT id FROM log WHERE name = ?)"
 _SIGNAL = (
-    f"SELECT error FROM entry WHERE leaf = ? AND {_OF}"  # noqa: S608 - a constant
+    f"SELECT error, expires FROM entry WHERE leaf = ? AND {_OF}"  # noqa: S608 - a constant
     f" AND idx < ? AND kind = '{Kind.SIGNAL}'"
 )
 _ENTRY = f"SELECT 1 FROM entry WHERE leaf = ? AND {_OF}"  # noqa: S608
 _RETRACTED = f"SELECT 1 FROM retraction WHERE target = ? AND {_OF}"  # noqa: S608
-_ACCUSES = f"SELECT 1 FROM accusation WHERE accused = ? AND {_OF}"  # noqa: S608
+_ACCUSES = (
+    "SELECT e.day FROM accusation a JOIN entry e ON e.id = a.entry"
+    " WHERE a.accused = ? AND a.log = (SELECT id FROM log WHERE name = ?)"
+)
 _UNREAD = (
     f"SELECT idx FROM entry WHERE {_OF} AND retry = 1 AND kind = 'evidence'"  # noqa: S608
     " AND idx < ? ORDER BY idx LIMIT ?"
@@ -40,18 +43,20 @@ class SqliteHistory:
         """See `LogHistory.holds_entry`."""
         return self._any(_ENTRY, digest(entry_id), self._log)
 
-    def holds_signal(self, entry_id: str, before: int) -> bool:
-        """See `LogHistory.holds_signal`."""
-        errors = self._rows(_SIGNAL, digest(entry_id), self._log, before)
-        return any(error not in NOTE_ERRORS for (error,) in errors)
+    def signal_expires(self, entry_id: str, before: int) -> Day | None:
+        """See `LogHistory.signal_expires`."""
+        rows = self._rows(_SIGNAL, digest(entry_id), self._log, before)
+        days = (Day(expires) for error, expires in rows if error not in NOTE_ERRORS)
+        return next(days, None)
 
     def is_retracted(self, entry_id: str) -> bool:
         """See `LogHistory.is_retracted`."""
         return self._any(_RETRACTED, digest(entry_id), self._log)
 
-    def accuses(self, accused: str) -> bool:
+    def accuses(self, accused: str) -> Day | None:
         """See `LogHistory.accuses`."""
-        return self._any(_ACCUSES, accused, self._log)
+        rows = self._rows(_ACCUSES, accused, self._log)
+        return Day(rows[0][0]) if rows else None
 
     def unread_accusations(self, before: int) -> Collection[int]:
         """See `LogHistory.unread_accusations`."""

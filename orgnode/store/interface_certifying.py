@@ -44,11 +44,14 @@ class CertifyingStore(Protocol):
         """How many of a log's entries are certified; 0 for a log never heard of."""
         ...
 
-    async def put_witnessed(self, log: str, old_size: int, size: int, root: bytes) -> None:
+    async def put_witnessed(
+        self, log: str, old_size: int, size: int, root: bytes, note: bytes
+    ) -> None:
         """Note what this node is about to cosign, if `old_size` is what it cosigned last.
 
-        The comparison and the change are one (C2SP tlog-witness). Once this returns the cosignature
-        may leave the node. The same size and root once more is no change.
+        `note` is the checkpoint of that size and root, as its log signed it. The comparison and the
+        change are one (C2SP tlog-witness). Once this returns the cosignature may leave the node.
+        The same size and root once more is no change.
 
         :raises WitnessConflictError: another size was cosigned last; `size` says which.
         :raises WitnessedRootError: the size is smaller than that, or has another root there.
@@ -57,6 +60,10 @@ class CertifyingStore(Protocol):
 
     def witnessed(self, log: str) -> Witnessed:
         """What this node has cosigned last of a log; of a log never cosigned the empty tree."""
+        ...
+
+    def witnessed_note(self, log: str) -> bytes | None:
+        """The checkpoint that this node has cosigned last of a log, as the log signed it."""
         ...
 
     def root_at(self, log: str, size: int) -> bytes:
@@ -103,15 +110,26 @@ class ReceiptStore(Protocol):
         ...
 
     def retraction_done(self, log: str, retraction: str) -> tuple[str, bool] | None:
-        """What an accepted retraction of a log withdraws, and whether its body is erased here.
+        """What an accepted retraction of a log withdraws, and whether no copy of its body is here.
 
-        None if the log has no such retraction, or if it repeats an earlier one.
+        That is so whether the body was erased or never came; `scrub_due` tells whether what was
+        erased is out of every file. None if the log has no such retraction, or if it repeats an
+        earlier one.
+        """
+        ...
+
+    def scrub_due(self) -> bool:
+        """Whether content that was erased may still be in the database's write-ahead log.
+
+        It stays there while somebody else reads the database, for a backup say. To be asked after
+        what tells that something is erased.
         """
         ...
 
     def cooling(self, tokens: Sequence[str]) -> dict[str, Day]:
         """Those of the tokens that this node withdrew a while ago, with the last day of the pause.
 
-        A new own signal of that day or before it is no source of the token, for ever.
+        A new own signal is no source of the token before that has passed; one that is dated within
+        the pause never is.
         """
         ...

@@ -53,6 +53,6 @@ def unreceipted(connection: sqlite3.Connection, own: str, member: str, limit: in
 
 
 def done(connection: sqlite3.Connection, log: str, retraction: str) -> tuple[str, bool] | None:
-    """`Store.retraction_done`."""
+    """`Store.retraction_done`. A body that never came is as good as erased: nobody waits for it."""
     row = connection.execute(_DONE, (digest(retraction), log)).fetchone()
     return None if row is None else (row[0].hex(), not row[1])

@@ -17,12 +17,20 @@ from pathlib import Path
 from typing import Literal
 
 from orgnode.files import sync_directory
-from orgnode.store.errors import ForeignDatabaseError, NewerSchemaError, StoreReadOnlyError
+from orgnode.store.errors import (
+    ForeignDatabaseError,
+    NewerSchemaError,
+    OlderSchemaError,
+    StoreReadOnlyError,
+)
 
 APPLICATION_ID = 0x534D4E31
 """Marks the file as a node's database ("SMN1"; `file` and SQLite's tools show it)."""
 
 BUSY_SECONDS = 5.0
+
+STATEMENTS = 512
+"""Prepared statements that a connection keeps: more than there are; none is parsed twice."""
 
 Synchronous = Literal["FULL", "NORMAL", "OFF"]
 """How far a commit is on the disk when it is done; see SQLite's `PRAGMA synchronous`."""
@@ -31,22 +39,23 @@ _MIGRATION = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 
 
 def open_writer(
-    path: Path, synchronous: Synchronous = "FULL", clock: Callable[[], float] = time.time
+    path: Path,
+    synchronous: Synchronous = "FULL",
+    clock: Callable[[], float] = time.time,
+    connect: Callable[[Path], sqlite3.Connection] | None = None,
 ) -> sqlite3.Connection:
     """The one connection that writes, on a database brought to the newest schema.
 
     Only with `synchronous` FULL an acknowledged write outlives a power cut: the log is synced at
-    every commit. `clock` tells when a migration was applied.
+    every commit. `clock` tells when a migration was applied. `connect` gives a database that is
+    nowhere in the file system, for simulated disks.
 
     :raises NewerSchemaError: a newer version wrote it.
     :raises ForeignDatabaseError: it is some other program's database.
     :raises StoreReadOnlyError: it can't be made or written to.
     :raises sqlite3.Error: anything else.
     """
-    _create_private(path)
-    connection = sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-    )
+    connection = (connect or _open_file)(path)
     try:
         # Deleted content is overwritten with zeros, and nothing is spilled to temporary files.
         connection.execute("PRAGMA secure_delete = ON")
@@ -71,7 +80,11 @@ def open_writer(
 def open_reader(path: Path) -> sqlite3.Connection:
     """A connection that only reads."""
     connection = sqlite3.connect(
-        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        path,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=STATEMENTS,
     )
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
@@ -80,9 +93,62 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def open_unchanged(path: Path) -> sqlite3.Connection:
+    """A connection that reads a database of the newest schema, and needs no disk to write on.
+
+    While a node runs it sees what that one commits. On a disk that can't be written nobody can, so
+    the file is read as it lies there.
+
+    :raises OlderSchemaError: a node has to bring it to the newest schema first.
+    :raises NewerSchemaError, ForeignDatabaseError: as `open_writer`.
+    :raises StoreReadOnlyError: its last commits lie in the log beside it, and can't be joined.
+    :raises sqlite3.Error: anything else.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    if not _writable(path.parent):
+        if not _has_content(path.with_name(f"{path.name}-wal")):
+            uri += "&immutable=1"
+        elif not path.with_name(f"{path.name}-shm").exists():
+            raise StoreReadOnlyError(
+                f"{path}-wal holds commits that are not in {path.name}, and its directory can't be "
+                "written to",
+                hint="copy the data directory to a disk that can be written to, and ask there",
+            )
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        _check_identity(connection, path)
+        version = _version(connection)
+        if version > latest_version():
+            raise _newer(path, version)
+        if version < latest_version():
+            raise OlderSchemaError(
+                f"{path} has schema version {version}, not {latest_version()}",
+                hint="start the node once: it brings the database to this version",
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
 def latest_version() -> int:
     """The schema version that this program writes."""
     return max(version for version, _ in _migrations())
+
+
+def _open_file(path: Path) -> sqlite3.Connection:
+    _create_private(path)
+    return sqlite3.connect(
+        path,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=STATEMENTS,
+    )
 
 
 def _create_private(path: Path) -> None:
@@ -121,10 +187,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, clock: Callable[[], flo
         )
         current = _version(connection)
         if current > latest_version():
-            raise NewerSchemaError(
-                f"{path} has schema version {current}; this program knows up to {latest_version()}",
-                hint="use the newer orgnode that wrote it, or restore a backup from before",
-            )
+            raise _newer(path, current)
         for version, statements in _migrations():
             if version > current:
                 for statement in statements:
@@ -134,6 +197,24 @@ def _migrate(connection: sqlite3.Connection, path: Path, clock: Callable[[], flo
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _newer(path: Path, version: int) -> NewerSchemaError:
+    return NewerSchemaError(
+        f"{path} has schema version {version}; this program knows up to {latest_version()}",
+        hint="use the newer orgnode that wrote it, or restore a backup from before",
+    )
+
+
+def _writable(directory: Path) -> bool:
+    return os.access(directory, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _has_content(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _version(connection: sqlite3.Connection) -> int:

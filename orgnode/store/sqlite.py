@@ -13,6 +13,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -37,10 +38,10 @@ from orgnode.store.records import (
     SignalFilter,
     SignalRecord,
 )
-from orgnode.store.schema import Synchronous, open_reader, open_writer
+from orgnode.store.schema import Synchronous, open_reader, open_unchanged, open_writer
 from orgnode.store.sqlite_certifying import SqliteCertifying
 from orgnode.store.sqlite_matching import SqliteMatching
-from orgnode.store.writer import Writer, WriterPort
+from orgnode.store.writer import NoWriter, Writer, WriterPort
 from proofs.merkle import NodeAddress
 
 T = TypeVar("T")
@@ -61,9 +62,15 @@ class SqliteStore(SqliteCertifying, SqliteMatching):
     """A `Store` in one SQLite file. Use `SqliteStore.open`, and `close` at the end."""
 
     def __init__(
-        self, path: Path, settings: Settings, writer: WriterPort, clock: Callable[[], float]
+        self,
+        path: Path,
+        settings: Settings,
+        writer: WriterPort,
+        clock: Callable[[], float],
+        reader: Callable[[Path], sqlite3.Connection] = open_reader,
     ) -> None:
         self._path = path
+        self._connect = reader
         self._settings = settings
         self._clock = clock
         self._local = threading.local()
@@ -83,18 +90,20 @@ class SqliteStore(SqliteCertifying, SqliteMatching):
         cooldown_days: int = 1,
         writer: Callable[[sqlite3.Connection], WriterPort] = Writer,
         synchronous: Synchronous = "FULL",
+        connect: Callable[[Path], sqlite3.Connection] | None = None,
     ) -> Self:
         """Open the database of the member called `name`, making or migrating it as needed.
 
         `mesh_id` guards against the database of another mesh; `clock` gives the time of receipt, in
         seconds since 1970-01-01 UTC. `cooldown_days` is `Constraints.cooldown_days`. `writer` makes
         what writes, of the connection that it then owns. Anything but `synchronous="FULL"` loses
-        acknowledged writes when the power fails: it is for simulated disks.
+        acknowledged writes when the power fails: it is for simulated disks, and so is `connect`,
+        which gives a database instead of the file.
 
         :raises NewerSchemaError, ForeignDatabaseError, StoreReadOnlyError, StoreError: see there.
         """
         try:
-            connection = open_writer(path, synchronous, clock)
+            connection = open_writer(path, synchronous, clock, connect)
         except sqlite3.Error as error:
             raise from_sqlite(error) from error
         try:
@@ -103,6 +112,23 @@ class SqliteStore(SqliteCertifying, SqliteMatching):
             connection.close()
             raise
         return cls(path, Settings(name, cooldown_days), writer(connection), clock)
+
+    @classmethod
+    def open_unchanged(cls, path: Path, *, name: str, mesh_id: str = "") -> Self:
+        """Open the database of the member called `name` to read it, while its node runs or not.
+
+        Nothing is written, so the disk may be one that can't be; what would write raises
+        StoreReadOnlyError.
+
+        :raises OlderSchemaError: it is to be opened with `open` first, which migrates it.
+        :raises NewerSchemaError, ForeignDatabaseError, StoreReadOnlyError, StoreError: see there.
+        """
+        try:
+            with closing(open_unchanged(path)) as connection:
+                _check_owner(connection, path, name, mesh_id, claim=False)
+        except sqlite3.Error as error:
+            raise from_sqlite(error) from error
+        return cls(path, Settings(name, 1), NoWriter(), time.time, open_unchanged)
 
     def __enter__(self) -> Self:
         return self
@@ -342,7 +368,7 @@ class SqliteStore(SqliteCertifying, SqliteMatching):
         with self._readers_lock:
             if self._closed:
                 raise _closed()
-            reader = _Reader(open_reader(self._path))
+            reader = _Reader(self._connect(self._path))
             self._readers.append(reader)
         self._local.reader = reader
         return reader
@@ -352,14 +378,16 @@ def _closed() -> StoreClosedError:
     return StoreClosedError("the store is closed", hint="the node is shutting down")
 
 
-def _check_owner(connection: sqlite3.Connection, path: Path, name: str, mesh_id: str) -> None:
+def _check_owner(
+    connection: sqlite3.Connection, path: Path, name: str, mesh_id: str, *, claim: bool = True
+) -> None:
     for key, value, what in (
         ("owner.name", name, "member"),
         ("owner.mesh", mesh_id, "mesh"),
     ):
         known = _meta(connection, key)
         if known is None:
-            if value:
+            if value and claim:
                 _set_meta(connection, key, value.encode())
         elif value and known.decode() != value:
             raise ForeignDatabaseError(

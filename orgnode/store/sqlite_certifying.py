@@ -46,13 +46,19 @@ class SqliteCertifying(ABC):
         """See `CertifyingStore.certified_size`."""
         return self._read(lambda c: certifying.certified_size(c, log))
 
-    async def put_witnessed(self, log: str, old_size: int, size: int, root: bytes) -> None:
+    async def put_witnessed(
+        self, log: str, old_size: int, size: int, root: bytes, note: bytes
+    ) -> None:
         """See `CertifyingStore.put_witnessed`."""
-        await self._writer.write(lambda c: witness_rows.put(c, log, old_size, size, root))
+        await self._writer.write(lambda c: witness_rows.put(c, log, old_size, size, root, note))
 
     def witnessed(self, log: str) -> Witnessed:
         """See `CertifyingStore.witnessed`."""
         return self._read(lambda c: witness_rows.get(c, log))
+
+    def witnessed_note(self, log: str) -> bytes | None:
+        """See `CertifyingStore.witnessed_note`."""
+        return self._read(lambda c: witness_rows.note(c, log))
 
     def root_at(self, log: str, size: int) -> bytes:
         """See `CertifyingStore.root_at`."""
@@ -91,6 +97,10 @@ class SqliteCertifying(ABC):
     def retraction_done(self, log: str, retraction: str) -> tuple[str, bool] | None:
         """See `ReceiptStore.retraction_done`."""
         return self._read(lambda c: receipt_rows.done(c, log, retraction))
+
+    def scrub_due(self) -> bool:
+        """See `ReceiptStore.scrub_due`."""
+        return self._writer.scrub_due()
 
     def cooling(self, tokens: Sequence[str]) -> dict[str, Day]:
         """See `ReceiptStore.cooling`."""

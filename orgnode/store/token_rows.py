@@ -111,6 +111,16 @@ def of_live(connection: sqlite3.Connection, entry: int) -> list[bytes]:
     return [] if row is None else tokens_of(row[0])
 
 
+def not_indexed(connection: sqlite3.Connection, log: int, entry: int) -> list[bytes]:
+    """The tokens of a live signal that are not in the index."""
+    tokens = of_live(connection, entry)
+    held: set[bytes] = set()
+    for batch in batches(tokens):
+        rows = connection.execute(_HELD, (*batch, log, entry)).fetchall()
+        held.update(token for (token,) in rows)
+    return [token for token in tokens if token not in held]
+
+
 def note_promotion(connection: sqlite3.Connection, tokens: Iterable[bytes]) -> None:
     """Look again whether own tokens are promoted, on evidence that can be worth something.
 

@@ -14,20 +14,34 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
-from orgnode.store.errors import StoreClosedError, StoreError, from_sqlite
+from orgnode.store.errors import (
+    StoreClosedError,
+    StoreDamagedError,
+    StoreError,
+    StoreFullError,
+    StoreReadOnlyError,
+    from_sqlite,
+)
 from orgnode.store.schema import BUSY_SECONDS
 
 T = TypeVar("T")
 
 MAX_BATCH = 256
 """Operations in one commit at most."""
+
+DISK_CONDITIONS: Final = (StoreFullError, StoreReadOnlyError, StoreDamagedError)
+"""Errors that say that the disk does not take what is written."""
+
+Condition = StoreFullError | StoreReadOnlyError | StoreDamagedError | None
+"""What the disk refused a commit for; None if it took it."""
 
 _SCRUB_RETRY_SECONDS = 0.5
 _SCRUB_BUSY_MS = 100
@@ -39,7 +53,7 @@ log = structlog.get_logger(__name__)
 class Operation:
     """One write: what to run within a transaction, and what came of it.
 
-    `erases` says that what it deleted must be in no file once it is acknowledged.
+    `erases` says that what it deleted must go out of every file, not out of the tables alone.
     """
 
     run: Callable[[sqlite3.Connection], Any]
@@ -62,9 +76,18 @@ class WriterPort(Protocol):
     async def write(self, run: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
         """Run an operation; returns its result once that is durable.
 
-        With `erases`, what it deleted is in no file when this returns.
+        With `erases`, what it deleted is in no file when this returns, unless somebody else reads
+        the database at the time (a backup, say). Then its old pages stay in the write-ahead log
+        until they have read it; `scrub_due` tells of that.
 
         :raises StoreError: what the operation raised, or the disk's condition.
+        """
+        ...
+
+    def scrub_due(self) -> bool:
+        """Whether content that was erased may still be in a file.
+
+        Who reads that something is erased, and asks this *afterwards*, knows whether it is gone.
         """
         ...
 
@@ -121,16 +144,58 @@ def truncate_log(connection: sqlite3.Connection) -> bool:
     return not busy
 
 
-class Writer:
-    """Owns the writing connection. `write` may be called from any event loop or thread."""
+class NoWriter:
+    """What a store has in a writer's place that was opened to be read only."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    async def write(self, run: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
+        """Write nothing.
+
+        :raises StoreReadOnlyError: always.
+        """
+        raise StoreReadOnlyError(
+            "the database was opened to be read only", hint="open it as a node does, to write"
+        )
+
+    def scrub_due(self) -> bool:
+        """Whether it left erased content in a file: it erases nothing."""
+        return False
+
+    def pending(self) -> int:
+        """How many operations wait: none."""
+        return 0
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""
+
+    def abandon(self) -> None:
+        """Do nothing: there is no connection."""
+
+
+class Writer:
+    """Owns the writing connection. `write` may be called from any event loop or thread.
+
+    `told` is called, in the writer's thread, with the condition of the disk at each commit that it
+    keeps from being kept, and with None at the first commit that works again.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        told: Callable[[Condition], None] = lambda condition: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._connection = connection
+        self._told = told
+        self._failing = False
         self._queue: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
         self._closing = False
         self._abandoned = False
         self._lock = threading.Lock()  # nothing is queued behind the end mark
-        self._scrub_due = False
+        self._clock = clock
+        # What opened the database may have found it being read by another process.
+        self._scrub_due = not truncate_log(connection)
+        self._scrub_at = clock()
+        self._held_up = self._scrub_due
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         self._thread.start()
 
@@ -138,7 +203,9 @@ class Writer:
         """Run an operation in the next commit; returns its result once that is durable.
 
         With `erases`, the write-ahead log is truncated too before this returns, so that what was
-        deleted is in no file. Cancelling the caller takes back an operation that has not begun.
+        deleted is in no file; see `WriterPort.write` for when that has to wait. It is tried again
+        every half second, however much is written. Cancelling the caller takes back an operation
+        that has not begun.
 
         :raises StoreError: what the operation raised, or the disk's condition.
         """
@@ -149,6 +216,10 @@ class Writer:
             self._queue.put(operation)
         result: T = await asyncio.wrap_future(operation.future)
         return result
+
+    def scrub_due(self) -> bool:
+        """Whether content that was erased may still be in a file."""
+        return self._scrub_due
 
     def pending(self) -> int:
         """How many operations wait."""
@@ -173,7 +244,7 @@ class Writer:
             try:
                 first = self._queue.get(timeout=_SCRUB_RETRY_SECONDS if self._scrub_due else None)
             except queue.Empty:
-                self._scrub_due = not truncate_log(self._connection)
+                self._scrub()
                 continue
             batch = []
             while first is not None:
@@ -184,7 +255,7 @@ class Writer:
             open_ = first is not None
             self._commit(batch)
         if self._scrub_due:
-            truncate_log(self._connection)
+            self._scrub()
         self._connection.close()
 
     def _commit(self, batch: list[Operation]) -> None:
@@ -194,11 +265,42 @@ class Writer:
         if self._abandoned:
             for operation in waiting:
                 operation.error = _closed()
-        elif commit_batch(self._connection, waiting):
-            # A reader in the middle of a query holds it up; then it is tried again soon.
-            self._scrub_due = not truncate_log(self._connection)
+        else:
+            self._commit_and_scrub(waiting)
+        self._tell_condition(waiting)
         for operation in waiting:
             operation.tell()
+
+    def _commit_and_scrub(self, operations: Sequence[Operation]) -> None:
+        was_due = self._scrub_due
+        # From the commit on others read that it is erased: they must not see this unset.
+        self._scrub_due = was_due or any(operation.erases for operation in operations)
+        erased = commit_batch(self._connection, operations)
+        if was_due:
+            # Somebody reads the old pages. Each try holds up what is written: not at every commit.
+            if self._clock() >= self._scrub_at:
+                self._scrub()
+        elif erased:
+            self._scrub()
+        else:
+            self._scrub_due = False
+
+    def _scrub(self) -> None:
+        self._scrub_due = not truncate_log(self._connection)
+        self._scrub_at = self._clock() + _SCRUB_RETRY_SECONDS
+        if self._scrub_due != self._held_up:
+            self._held_up = self._scrub_due
+            log.warning("store.scrub_held_up" if self._held_up else "store.scrub_done")
+
+    def _tell_condition(self, operations: Sequence[Operation]) -> None:
+        errors = [operation.error for operation in operations]
+        failed = next((error for error in errors if isinstance(error, DISK_CONDITIONS)), None)
+        if failed is not None:
+            self._failing = True
+            self._told(failed)
+        elif self._failing and None in errors:
+            self._failing = False
+            self._told(None)
 
 
 def _try(connection: sqlite3.Connection, operation: Operation) -> None:

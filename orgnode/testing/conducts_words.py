@@ -12,7 +12,7 @@ from mesh.accusation import compose_accusation
 from mesh.days import Day
 from mesh.entry import Kind
 from mesh.evidence import Evidence, EvidenceKind
-from mesh.vector import ROOT_PREFIX_BYTES, LogPosition, encode_vector
+from mesh.vector import ROOT_BYTES, LogPosition, encode_vector
 from mesh.witness import AddCheckpoint, MalformedRequestError
 from orgnode.errors import OrgnodeError
 from orgnode.federation.paths import ADD_CHECKPOINT, ANNOUNCE, GOSSIP, log_path
@@ -65,7 +65,7 @@ class CosignsAnything(Conduct):
         rng, positions = self.rng, []
         for position in self.node.store.vector():
             size = rng.choice((position.size, position.size + 1, 2**40))
-            root = rng.randbytes(ROOT_PREFIX_BYTES)
+            root = rng.randbytes(ROOT_BYTES)
             positions.append(LogPosition(position.log, size, rng.choice((0, size)), root))
         return encode_vector(positions)
 

@@ -40,6 +40,6 @@ def swaps() -> list[tuple[object, str, object]]:
         image = durable.pop(self.disk.current, None) if self.disk.current is not None else None
         crash(self)
         if image is not None:
-            self.put_disk(image)
+            self.disk.replace(image)
 
     return [(SimWriter, "write", write), (SimNode, "crash", lose)]

@@ -182,10 +182,10 @@ def _provisional() -> list[Swap]:
 def _cosign_first() -> list[Swap]:
     put = SqliteStore.put_witnessed
 
-    async def planted(self: Any, log: str, old_size: int, size: int, root: bytes) -> None:
+    async def planted(self: Any, *what: Any) -> None:
         async def later() -> None:
             with suppress(StoreError):
-                await put(self, log, old_size, size, root)
+                await put(self, *what)
 
         _forgotten.append(asyncio.create_task(later()))
 

@@ -1,9 +1,11 @@
 """What a mesh of many members costs: a burst of signals, and the messages and bytes of each node.
 
-    python -m orgnode.testing.scale --members 10 --members 30 --members 100 --signals 1000
+    python -m orgnode.testing.scale                    # 10, 30 and 100 members, a minute or two
+    python -m orgnode.testing.scale --members 10 --signals 200
 
 Nodes run the production code on a virtual clock and a network without faults; so what is counted is
-the protocol's own doing, the same on every machine. Prints one JSON object for each size.
+the protocol's own doing, the same on every machine. No link has a limit of bytes a second. Prints
+one JSON object for each size; `--write` puts them on the page too.
 """
 
 from __future__ import annotations
@@ -11,13 +13,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from random import Random
 from statistics import mean
-from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,10 +34,14 @@ from mesh.testing.signals import MadeSignal, SignalPool
 from mesh.testing.virtualtime import VirtualLoop
 from orgnode.federation.limits import ClientLimits, Rhythm
 from orgnode.ownlog import Draft
+from orgnode.testing.scaleplot import draw
 from orgnode.testing.simline import size_of
+from orgnode.testing.simmemory import computed_once
 from orgnode.testing.simnode import SimNode, SimWorld
-from orgnode.testing.simsurroundings import quiet, shared_memory, verified_once
+from orgnode.testing.simpage import SCALE, SCALE_JSON, SCALE_PICTURE, write_table
+from orgnode.testing.simsurroundings import quiet
 
+_SIZES = (10, 30, 100)
 _STEPS = 200_000_000
 _LOOK = 0.05
 _IDLE = 60.0
@@ -82,11 +86,14 @@ class _Nobody:
     def alerted(self, node: SimNode, kind: str, subject: str, detail: str) -> None:
         """Nothing."""
 
+    def expired(self, node: SimNode, erased: int) -> None:
+        """Nothing."""
+
 
 class Scale:
     """One mesh, started, left alone for a minute, and then given a burst of signals."""
 
-    def __init__(self, members: int, signals: int, directory: Path, seed: int = 0) -> None:
+    def __init__(self, members: int, signals: int, seed: int = 0) -> None:
         self.signals = signals
         self.loop = VirtualLoop(seed, steps=_STEPS)
         self.network = SimNetwork(self.loop, seeded("scale network", seed), size=size_of)
@@ -95,7 +102,6 @@ class Scale:
             mesh=world,
             loop=self.loop,
             network=self.network,
-            directory=directory,
             epoch=TODAY * SECONDS_PER_DAY,
             rhythm=Rhythm(),
             limits=ClientLimits(),
@@ -194,14 +200,13 @@ class Scale:
 
 def measure(members: int, signals: int, seed: int = 0) -> Cost:
     """Measure one mesh."""
-    with TemporaryDirectory(prefix="mesh-scale-", dir=shared_memory()) as directory:
-        scale = Scale(members, signals, Path(directory), seed)
-        try:
-            with quiet(), verified_once():
-                return scale.loop.run(scale.run())
-        finally:
-            for node in scale.nodes:
-                node.close()
+    scale = Scale(members, signals, seed)
+    try:
+        with quiet(), computed_once():
+            return scale.loop.run(scale.run())
+    finally:
+        for node in scale.nodes:
+            node.close()
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -209,13 +214,36 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def run(
-    members: Annotated[list[int], typer.Option(min=1, help="Members; give it again for more.")],
+    members: Annotated[
+        list[int] | None, typer.Option(min=1, help="Members; give it again for more.")
+    ] = None,
     signals: Annotated[int, typer.Option(min=1, help="Signals in the burst.")] = 1_000,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    write: Annotated[bool, typer.Option("--write", help="Table and picture in docs/.")] = False,
 ) -> None:
     """Measure what meshes of these sizes cost."""
-    for count in members:
-        typer.echo(json.dumps(asdict(measure(count, signals, seed))))
+    costs = []
+    for count in members or _SIZES:
+        costs.append(asdict(measure(count, signals, seed)))
+        typer.echo(json.dumps(costs[-1]))
+    if write:
+        lines = "\n".join(f"  {json.dumps(cost)}" for cost in costs)
+        SCALE_JSON.write_text("[\n" + lines.replace("}\n", "},\n") + "\n]\n", "utf-8")
+        SCALE_PICTURE.write_text(draw(costs), "utf-8")
+        write_table(SCALE, [row_of(cost) for cost in costs])
+
+
+def row_of(cost: Mapping[str, Any]) -> list[str]:
+    """A row of the table in `docs/simulator.md`."""
+    return [
+        str(cost["members"]),
+        f"{cost['messages_per_node']:,.0f}",
+        f"{cost['bytes_per_node']:,.0f}",
+        f"{cost['bytes_per_signal_and_node']:,.0f}",
+        f"{cost['to_settle']:.2f} s",
+        f"{cost['idle_messages_per_minute']:,.0f}",
+        f"{cost['idle_bytes_per_minute']:,.0f}",
+    ]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 python -m orgnode.testing.simcommand --seeds 300 --jobs 2
 python -m orgnode.testing.simcommand --start 17 --seeds 1 --trace
 python -m orgnode.testing.simcommand --bug 'quorum one too small' --seeds 50
-python -m orgnode.testing.simcommand --table
+python -m orgnode.testing.simcommand --table --write
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import typer
 
 from mesh.testing.sometimes import Sometimes
 from orgnode.testing.plantedbugs import PLANTED
+from orgnode.testing.simpage import BUGS, write_table
+from orgnode.testing.simpage import table as make_table
 from orgnode.testing.simplan import draw_plan
 from orgnode.testing.simsuite import (
     EXPECTED,
@@ -45,6 +47,7 @@ def run(
     mode: Annotated[str, typer.Option(help="safety or liveness; the seed says, else.")] = "",
     trace: Annotated[bool, typer.Option("--trace", help="Show all that happens.")] = False,
     table: Annotated[bool, typer.Option("--table", help="The first seed for each bug.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Put that table on the page.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a run.")] = False,
 ) -> None:
     """Simulate meshes of nodes under faults; exit 1 if a rule broke."""
@@ -52,10 +55,10 @@ def run(
         typer.echo(f"no such bug; there are: {', '.join(PLANTED)}", err=True)
         raise typer.Exit(2)
     if table:
-        print_table(jobs)
-    elif trace:
+        raise typer.Exit(not print_table(jobs, write=write))
+    if trace:
         raise typer.Exit(not all(show(seed, bug, mode) for seed in range(start, start + seeds)))
-    elif as_json:
+    if as_json:
         for result in run_seeds(range(start, start + seeds), bug=bug, mode=mode, jobs=jobs):
             typer.echo(json.dumps(asdict(result)))
     else:
@@ -103,14 +106,21 @@ def many(seeds: range, bug: str, mode: str, jobs: int) -> bool:
     return not broken
 
 
-def print_table(jobs: int) -> None:
-    """Find the first seed for each planted bug, and print a table in Markdown."""
-    typer.echo("| Planted bug | Seed | Found as |\n| --- | --- | --- |")
+def print_table(jobs: int, *, write: bool = False) -> bool:
+    """Find the first seed for each planted bug, and print a table in Markdown.
+
+    :param write: put it into `docs/simulator.md` as well.
+    """
+    rows = []
     with ProcessPoolExecutor(jobs) as pool:
         for bug, result in zip(PLANTED.values(), pool.map(find, PLANTED), strict=True):
             where = "none of the first " + str(MOST_SEEDS) if result is None else str(result.seed)
             rule = "" if result is None else result.rule
-            typer.echo(f"| {bug.name}: {bug.what} | {where} | {rule} |")
+            rows.append([f"{bug.name}: {bug.what}", where, rule])
+    typer.echo(make_table(BUGS, rows))
+    if write:
+        write_table(BUGS, rows)
+    return all(rule for _, _, rule in rows)
 
 
 if __name__ == "__main__":

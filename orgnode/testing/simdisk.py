@@ -1,14 +1,15 @@
 """A disk on a virtual clock: writes wait in order, become durable after a while, and only then are
 acknowledged. A crash loses what is not durable.
 
-    disk = SimDisk(loop, rng)
-    store = SqliteStore.open(path, ..., writer=disk.writer, synchronous="OFF")
+    disk = SimDisk(loop, rng, image)
+    store = SqliteStore.open(path, ..., writer=disk.writer, connect=disk.connect)
     ...
     disk.crash()                          # queued writes are gone, or done and never acknowledged
 
-SQLite is the real one, and so is the code of each operation: this replaces the writer's thread and
-the time that a sync takes. As in production a write becomes visible to readers when it is committed
-and to its caller somewhat later; a crash may come between.
+SQLite is the real one, in memory, and so is the code of each operation: this replaces the writer's
+thread and the time that a sync takes. The database is the disk, so it outlives the store and its
+machine. As in production a write becomes visible to readers when it is committed and to its caller
+somewhat later; a crash may come between.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
 from mesh.testing.virtualtime import VirtualLoop
 from orgnode.store.errors import StoreClosedError
-from orgnode.store.writer import MAX_BATCH, Operation, commit_batch, truncate_log
+from orgnode.store.schema import STATEMENTS
+from orgnode.store.writer import MAX_BATCH, Operation, commit_batch
 
 T = TypeVar("T")
 
@@ -32,10 +36,13 @@ _UNLIMITED_PAGES = 1 << 30
 class SimDisk:
     """One machine's disk. It outlives the machine; each start of the machine opens a new writer.
 
+    :param image: the database that is on it at first; an empty one by default.
     :param latency: mean seconds until a commit is durable (exponential, at least a tenth of it).
     """
 
-    def __init__(self, loop: VirtualLoop, rng: Random, *, latency: float = 0.002) -> None:
+    def __init__(
+        self, loop: VirtualLoop, rng: Random, image: bytes = b"", *, latency: float = 0.002
+    ) -> None:
         self.met: Counter[str] = Counter()
         self.most_waiting = 0
         """Operations that waited at the same time, at most."""
@@ -48,6 +55,12 @@ class SimDisk:
         self._rng = rng
         self._full = False
         self._writer: SimWriter | None = None
+        self.database = database(image)
+        """What is durable."""
+
+    def connect(self, _: Path) -> sqlite3.Connection:
+        """What a store opens instead of a file, at each start."""
+        return self.database
 
     def writer(self, connection: sqlite3.Connection) -> SimWriter:
         """The writer of a store that is opened on this disk."""
@@ -74,8 +87,13 @@ class SimDisk:
 
     def image(self) -> bytes:
         """A copy of the database as it is on the disk now."""
-        assert self._writer is not None
-        return self._writer.connection.serialize()
+        return self.database.serialize()
+
+    def replace(self, image: bytes) -> None:
+        """Put a copy in the place of the database, while nobody has it open."""
+        assert self._writer is None or self._writer.closed
+        self.database.close()
+        self.database = database(image)
 
     def delay(self) -> float:
         """Seconds until the commit that begins now is durable."""
@@ -98,7 +116,6 @@ class SimWriter:
         self._unacknowledged: list[Operation] = []
         self._committing = False
         self.closed = False
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -116,6 +133,10 @@ class SimWriter:
         result: T = await future
         return result
 
+    def scrub_due(self) -> bool:
+        """See `WriterPort.scrub_due`: a database in memory has no write-ahead log."""
+        return False
+
     def pending(self) -> int:
         """See `WriterPort.pending`."""
         return len(self._waiting)
@@ -127,13 +148,10 @@ class SimWriter:
         self.closed = True
         self._commit(self._waiting)
         self._acknowledge()
-        self._connection.close()
 
     def abandon(self) -> None:
         """See `WriterPort.abandon`; nobody is told, for who would be is gone too."""
-        if not self.closed:
-            self.closed = True
-            self._connection.close()
+        self.closed = True
 
     def crash(self, rng: Random) -> None:
         """Make some of what waits durable, from the front and unacknowledged; drop the rest."""
@@ -181,8 +199,7 @@ class SimWriter:
         waiting = [operation for operation in batch if not operation.future.cancelled()]
         if not waiting:
             return
-        if commit_batch(self._connection, waiting):
-            truncate_log(self._connection)
+        commit_batch(self._connection, waiting)
         self._unacknowledged += waiting
 
     def _acknowledge(self) -> None:
@@ -192,3 +209,19 @@ class SimWriter:
                 self.disk.met[type(operation.error).__name__] += 1
             if not operation.future.done():
                 operation.tell()
+
+
+def database(image: bytes = b"") -> sqlite3.Connection:
+    """A database in memory with this content."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=STATEMENTS)
+    if image:
+        # Copied once more: what `deserialize` makes copies every page that it reads.
+        _content(image).backup(connection)
+    return connection
+
+
+@lru_cache(maxsize=128)
+def _content(image: bytes) -> sqlite3.Connection:
+    content = sqlite3.connect(":memory:", isolation_level=None)
+    content.deserialize(image)
+    return content

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from mesh.errors import MeshError
 from mesh.testing.history import Forgone
 from mesh.testing.nemesis import Strike
 from mesh.testing.network import Conditions
 from mesh.testing.virtualtime import Machine
-from orgnode.federation.recovery import RESTORED
+from orgnode.errors import OrgnodeError
+from orgnode.restored import RESTORED
 from orgnode.testing.simnode import SimNode
 
 if TYPE_CHECKING:
@@ -120,7 +120,15 @@ class Faults:
         for node in self._run.bodies_of(name):
             node.disk.trap = None
             if not node.up:
-                node.start()
+                self._start(node)
+
+    def _start(self, node: SimNode) -> None:
+        try:
+            node.start()
+        except (MeshError, OrgnodeError) as error:
+            node.crash()
+            if node.name in self._run.history.honest:
+                self._run.broke("a node does not start", f"{node.name}: {type(error).__name__}")
 
     def skew(self, name: str, seconds: float) -> None:
         """See `Target.skew`; two clocks are never further apart than the constraints allow."""
@@ -140,7 +148,7 @@ class Faults:
     def backup(self, name: str) -> None:
         """See `Target.backup`."""
         if name in self._run.history.honest and name not in self._run.history.gone:
-            self._backups[name] = self._run.nodes[name].copy_disk()
+            self._backups[name] = self._run.nodes[name].disk.image()
 
     def restore_backup(self, name: str) -> None:
         """See `Target.restore_backup`, if the node's past can be known from others at all.
@@ -172,7 +180,7 @@ class Faults:
         for entry_id in self._run.workload.acknowledged_from(name, held):
             self._run.history.add(Forgone(self._run.loop.now, name, entry_id))
         self._run.recorder.lost_disk(node, others)
-        node.put_disk(image)
+        node.disk.replace(image)
         self._mark_restored(node)
         self._run.network.forget(name)
         self._run.met["an old backup was restored"] += 1
@@ -182,8 +190,7 @@ class Faults:
     def _mark_restored(self, node: SimNode) -> None:
         """As `orgnode restore --without` does: who is broken or lies need not be asked."""
         excused = ",".join((*self._run.plan.gone, *self._run.plan.liars)).encode()
-        with closing(sqlite3.connect(node.path)) as connection, connection:
-            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (RESTORED, excused))
+        node.disk.database.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (RESTORED, excused))
 
     def _whole(self, node: SimNode, log: str) -> int:
         """Up to where a node holds a log with all bodies."""

@@ -11,13 +11,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from mesh.assessment import Assessed
 from mesh.claims import Claim
@@ -31,10 +29,10 @@ from orgnode.federation.limits import ClientLimits, Rhythm
 from orgnode.federation.ports import Line
 from orgnode.federation.replicator import Replicator
 from orgnode.federation.reply import Reply
-from orgnode.store import SqliteStore, StoreClosedError, StoreError
-from orgnode.store.errors import from_sqlite
-from orgnode.testing.simdisk import SimDisk, SimWriter
+from orgnode.store import SqliteStore, StoreError
+from orgnode.testing.simdisk import SimDisk, database
 from orgnode.testing.simline import SimLine, SimRequest, answer
+from orgnode.testing.simstore import NOWHERE, SimStore
 from proofs.errors import ProofsError
 from proofs.note import Signer
 
@@ -43,7 +41,8 @@ T = TypeVar("T")
 
 _RESTART_AFTER = 1.0
 _HOUSEKEEPING = 5.0
-# Tasks of the simulation's own, and requests that are being answered: their lines are cut.
+_MOMENT = 0.01
+# Tasks of the simulation's own, and answers that are on their way: their lines are cut.
 _EXPECTED_LEFT = frozenset({"house", "serve", "stop"})
 
 RHYTHM = Rhythm(backoff_cap=8.0, body_pause=1.0)
@@ -76,6 +75,10 @@ class Observer(Protocol):
         """A node thinks that a person should know."""
         ...
 
+    def expired(self, node: SimNode, erased: int) -> None:
+        """A node erased what had expired by its own clock."""
+        ...
+
 
 class SimWorkers:
     """`Workers` without threads, whose verdict on signals' proofs is known beforehand.
@@ -94,25 +97,10 @@ class SimWorkers:
         """Run it, at once."""
         return fn(*args, **kwargs)
 
+    heavy = run
+
     def _verdict(self, claim: Claim) -> ProofsError | None:
         return FalseClaimError("made false") if claim.proof in self._false else None
-
-
-class OneConnectionStore(SqliteStore):
-    """Reads on the connection that writes: in one thread nothing is ever in the middle of a write.
-
-    A second connection would drop its cache at every commit, and lock files that nobody else opens.
-    """
-
-    def _read(self, run: Callable[[sqlite3.Connection], T]) -> T:
-        writer = self._writer
-        assert isinstance(writer, SimWriter)
-        if writer.closed:
-            raise StoreClosedError("the store is closed")
-        try:
-            return run(writer.connection)
-        except sqlite3.Error as error:
-            raise from_sqlite(error) from error
 
 
 @dataclass(frozen=True)
@@ -122,7 +110,6 @@ class SimWorld:
     mesh: TestMesh
     loop: VirtualLoop
     network: SimNetwork
-    directory: Path
     epoch: float
     """What the clocks show at the start, in seconds since 1970-01-01 UTC."""
     false_proofs: frozenset[bytes] = frozenset()
@@ -162,16 +149,16 @@ class SimNode:
         self.place = place or member.name
         """Where it is in the network: twins of one name have two places."""
         self.clock = Clock(world.loop, world.epoch)
-        self.disk = SimDisk(world.loop, Random(rng.getrandbits(64)))  # noqa: S311 - simulation
+        blank = blank_database(self.name, world.mesh.mesh.mesh_id)
+        self.disk = SimDisk(world.loop, Random(rng.getrandbits(64)), blank)  # noqa: S311
         self.starts = 0
         self.up = False
         self.store: SqliteStore
         self.replicator: Replicator
         self.machine = self.new_machine()
+        self._answering = 0
         self._rng = rng
         self._observer = observer
-        self.path = world.directory / f"{self.place}.db"
-        self.path.write_bytes(blank_database(self.name, world.mesh.mesh.mesh_id))
 
     # --- life
 
@@ -180,13 +167,15 @@ class SimNode:
         assert not self.up
         self.up = True
         self.starts += 1
+        self._answering = 0
         self.machine = self.new_machine()
-        self.store = OneConnectionStore.open(
-            self.path,
+        self.store = SimStore.open(
+            NOWHERE,
             name=self.name,
             mesh_id=self.world.mesh.mesh.mesh_id,
             clock=self.clock,
             writer=self.disk.writer,
+            connect=self.disk.connect,
             synchronous="OFF",  # the simulated disk says what is durable, and when
         )
         self.replicator = self._assemble()
@@ -213,6 +202,8 @@ class SimNode:
         self.world.network.detach(self.place)
         await self.replicator.drain()
         await self.replicator.stop()
+        while self._answering:  # noqa: ASYNC110 - the clock is a virtual one
+            await asyncio.sleep(_MOMENT)
         self.store.close()
         self.up = False
         left = self.world.loop.tasks_of(machine, but=_EXPECTED_LEFT)
@@ -225,31 +216,20 @@ class SimNode:
             self.up = False
             self.machine.kill()
             self.store.abandon()
+        self.disk.database.close()
 
     @property
     def ready(self) -> bool:
         """Whether the own log takes entries."""
         return self.up and self.replicator.recovery.done.is_set()
 
-    def copy_disk(self) -> bytes:
-        """The database as it is on the disk now."""
-        if self.up and self.disk.current is not None:
-            return self.disk.image()
-        return self.path.read_bytes()
-
-    def put_disk(self, image: bytes) -> None:
-        """Replace the disk of a machine that is off."""
-        assert not self.up
-        for suffix in ("-wal", "-shm"):
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-        self.path.write_bytes(image)
-
     async def _keep_house(self) -> None:
         """Erase what has expired by the node's own clock, as a node does every so often."""
         while True:
             await asyncio.sleep(_HOUSEKEEPING)
             with suppress(StoreError):
-                await self.store.expire(self.today())
+                erased = await self.store.expire(self.today())
+                self._observer.expired(self, erased)
 
     async def _boot(self) -> None:
         try:
@@ -271,7 +251,11 @@ class SimNode:
 
     async def serve(self, sender: str, request: SimRequest) -> Reply:
         """Answer a request from another place in the network."""
-        return await answer(self.replicator.service, sender, request)
+        self._answering += 1
+        try:
+            return await answer(self.replicator.service, sender, request)
+        finally:
+            self._answering -= 1
 
     def line(self, peer: str) -> Line:
         """The way to a peer."""
@@ -319,10 +303,21 @@ class SimNode:
         )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=1_024)
 def blank_database(name: str, mesh_id: str) -> bytes:
-    """The file of a node that has never run; made once, for migrations take milliseconds."""
-    with TemporaryDirectory() as directory:
-        path = Path(directory) / "node.db"
-        SqliteStore.open(path, name=name, mesh_id=mesh_id, clock=lambda: 0.0).close()
-        return path.read_bytes()
+    """The database of a node that has never run; made once, for migrations take milliseconds."""
+
+    def unused(connection: sqlite3.Connection) -> Any:
+        return connection
+
+    with closing(database()) as blank:
+        SqliteStore.open(
+            NOWHERE,
+            name=name,
+            mesh_id=mesh_id,
+            clock=lambda: 0.0,
+            writer=unused,
+            connect=lambda _: blank,
+            synchronous="OFF",
+        )
+        return blank.serialize()

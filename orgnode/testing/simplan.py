@@ -116,6 +116,7 @@ def draw_plan(seed: int, *, mode: str | None = None) -> Plan:
         if mode == LIVENESS
         else {}
     )
+    midnight = rng.uniform(1.0, chaos) if rng.random() < 0.3 else None
     strikes = draw_schedule(rng, names, until=chaos, episodes=_episodes(rng))
     return Plan(
         seed=seed,
@@ -132,9 +133,9 @@ def draw_plan(seed: int, *, mode: str | None = None) -> Plan:
             )
         ),
         strikes=strikes,
-        deeds=_draw_deeds(rng, names, liars, strikes, chaos, mode),
+        deeds=_draw_deeds(rng, names, liars, strikes, chaos, mode, midnight),
         chaos=chaos,
-        midnight=rng.uniform(1.0, chaos) if rng.random() < 0.3 else None,
+        midnight=midnight,
     )
 
 
@@ -151,6 +152,7 @@ def _draw_deeds(
     strikes: Sequence[Strike],
     chaos: float,
     mode: str,
+    midnight: float | None,
 ) -> Sequence[Deed]:
     last = chaos * 0.95
 
@@ -172,6 +174,11 @@ def _draw_deeds(
             deeds.append(Deed(min(last, strike.at + rng.uniform(1.2, 8.0)), "signal", name))
     if rng.random() < _LONG_LOG:
         deeds.append(Deed(rng.uniform(1.0, last), "bulk", rng.choice(names)))
+    if midnight is not None:
+        # What expires while some have not heard of it.
+        for _ in range(2):
+            at = rng.uniform(max(0.3, midnight - 6.0), midnight)
+            deeds.append(Deed(min(last, at), "mayfly", rng.choice(names)))
     # Somebody publishes early, or there is nothing for the faults to hit; a liar has something to
     # lie about; and after the healing publishing works.
     deeds += [Deed(rng.uniform(0.1, 2.0), "signal", rng.choice(names))]

@@ -31,16 +31,19 @@ from mesh.testing.history import (
 )
 from mesh.testing.virtualtime import VirtualLoop
 from mesh.witness import AddCheckpoint
-from orgnode.federation.hooks import FORKED_SELF
+from orgnode.federation.hooks import DISK_BEHIND, FORKED_SELF
 from orgnode.federation.paths import ADD_CHECKPOINT, ANNOUNCE, GOSSIP, PREFIX
 from orgnode.federation.reply import Reply
 from orgnode.testing.simline import SimRequest
 from orgnode.testing.simnode import SimNode
 from orgnode.testing.simviews import TrueCosigners
 from proofs.checkpoint import Checkpoint, parse_checkpoint_text
+from proofs.tiles import TILE_WIDTH
 
 _LOGS: Final = f"{PREFIX}/logs/"
 _RECEIPTS: Final = f"{PREFIX}/receipts/"
+_WHOLE_TILE: Final = "tile/entries/000"
+_BODIES: Final = "bodies/"
 _SAMPLED: Final = 0.15
 """Share of the moments, at which entries were stored, that are looked at."""
 
@@ -79,6 +82,7 @@ class Recorder:
         self._signed: set[tuple[str, int, bytes]] = set()
         self._withdrawn: dict[tuple[str, str], tuple[str, str]] = {}
         self._restored: dict[str, tuple[int, int]] = {}
+        self._indexes: dict[tuple[str, int, str], int] = {}
 
     @property
     def trace(self) -> str:
@@ -100,8 +104,7 @@ class Recorder:
         what = request.body if reply is None else reply.body
         status = 0 if reply is None else reply.status
         line = f"{self._loop.now!r} {src} {dst} {request.method} {request.path} {status}\n"
-        self._digest.update(line.encode())
-        self._digest.update(what or b"")
+        self._digest.update(line.encode() + (what or b""))
         if reply is None:
             self._asked(src, dst, request)
         elif reply.status == 200:
@@ -150,6 +153,10 @@ class Recorder:
                     self._spoke(dst, checkpoint)
             elif log != dst:
                 self.met["a mirror served another's log"] += 1
+            if what == _WHOLE_TILE:
+                self.met["a whole tile of entries was fetched"] += 1
+            elif what.startswith(_BODIES) and int(what.split("/")[1]) >= TILE_WIDTH:
+                self.met["a log was caught up on past a page"] += 1
 
     def _note(self, note: bytes) -> Checkpoint | None:
         """The checkpoint in a note, if it is one; its signatures are not looked at."""
@@ -214,6 +221,8 @@ class Recorder:
         accepted = self.history.accepted.setdefault(node.name, set())
         for entry in entries:
             self.met[f"{entry.outcome} {entry.error}".strip()] += 1
+            if entry.index == TILE_WIDTH:
+                self.met["a log grew past a tile"] += 1
             if entry.outcome is Outcome.ACCEPTED:
                 accepted.add(entry.entry_id)
                 if entry.retraction is not None:
@@ -237,9 +246,14 @@ class Recorder:
     def alerted(self, node: SimNode, kind: str, subject: str, detail: str) -> None:
         """See `Observer.alerted`."""
         self.met[f"alert {kind}"] += 1
-        if kind == FORKED_SELF:
+        if kind in (FORKED_SELF, DISK_BEHIND):
             # It has convicted itself: as bad as if somebody else had.
             self.history.add(Suspended(self._loop.now, node.name, node.name))
+
+    def expired(self, node: SimNode, erased: int) -> None:
+        """See `Observer.expired`."""
+        if erased:
+            self.met["something expired"] += 1
 
     def sample(self, node: SimNode) -> None:
         """Look at what counts at a node, at how far its logs are certified, and at its load."""
@@ -261,14 +275,12 @@ class Recorder:
                 seen.add(source.signal)
                 if not node.ready and (node.name, source.signal) in self._withdrawn:
                     continue  # its disk may be old: it has not asked yet what it missed
-                signal = store.signal(source.signal)
-                index = -1 if signal is None else signal.index
                 self.history.add(
                     Counting(
                         now,
                         node.name,
                         source.issuer,
-                        index,
+                        self._index(node, source.signal),
                         source.signal,
                         certified.get(source.issuer, 0),
                     )
@@ -276,6 +288,16 @@ class Recorder:
         tasks = self._loop.tasks_of(node.machine) - self.publishing(node)
         self.history.add(Load(now, node.name, "tasks", tasks))
         self.history.add(Load(now, node.name, "writes that wait", store.pending()))
+
+    def _index(self, node: SimNode, signal: str) -> int:
+        """Where a signal stands in its log at a node; it never moves while that runs."""
+        place = node.place, node.starts, signal
+        if place not in self._indexes:
+            known = node.store.signal(signal)
+            if known is None:
+                return -1
+            self._indexes[place] = known.index
+        return self._indexes[place]
 
     def _note_certified(self, node: SimNode, log: str, size: int) -> None:
         place = node.place, node.starts, log

@@ -47,6 +47,12 @@ EXPECTED: Final = (
     "published a retraction",
     "published a sighting",
     "published nothing: RecoveringError",
+    "a new day began",
+    "something expired",
+    "lapsed ExpiredEntryError",
+    "a log grew past a tile",
+    "a whole tile of entries was fetched",
+    "a log was caught up on past a page",
     *(f"a member {conduct}" for conduct in MAKERS),
 )
 """What a few hundred runs together must have met: each kind of fault, with an effect."""

@@ -1,38 +1,39 @@
-"""What surrounds a simulated run: where files are, where log lines go, what is done only once."""
+"""What surrounds a simulated run: where log lines go, when memory is tidied."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Final
+from functools import cache
+from typing import Any
 
 import structlog
 
 from mesh.testing.virtualtime import VirtualLoop, current_machine
-from proofs import ed25519
-
-_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - if it is there: no disk is any faster
-
-
-def shared_memory() -> Path | None:
-    """Where files are made in memory, if there is such a place."""
-    return _SHARED_MEMORY if _SHARED_MEMORY.is_dir() else None
 
 
 @contextmanager
-def verified_once() -> Iterator[None]:
-    """Verify each signature once in a run, not once at each node: the answer is always the same."""
-    verify = ed25519.verify
-    ed25519.verify = lru_cache(maxsize=None)(verify)
+def collected_later() -> Iterator[None]:
+    """Look for cycles of objects after a run, not a hundred times within: a run is over soon."""
+    _set_modules_aside()
+    enabled = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:
-        ed25519.verify = verify
+        if enabled:
+            gc.enable()
+
+
+@cache
+def _set_modules_aside() -> None:
+    """Never look again through what was imported: hundreds of times the objects of a run."""
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager

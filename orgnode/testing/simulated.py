@@ -15,9 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from mesh.days import SECONDS_PER_DAY
@@ -32,10 +30,11 @@ from orgnode.testing.byzantine import Liar, Twins
 from orgnode.testing.conducts import EQUIVOCATES
 from orgnode.testing.simfaults import Faults
 from orgnode.testing.simline import size_of
+from orgnode.testing.simmemory import computed_once
 from orgnode.testing.simnode import SimNode, SimWorld
 from orgnode.testing.simplan import LIVENESS, PATIENCE, Plan, quorum_of
 from orgnode.testing.simrecord import Recorder
-from orgnode.testing.simsurroundings import nodes_logging, shared_memory, verified_once
+from orgnode.testing.simsurroundings import collected_later, nodes_logging
 from orgnode.testing.simviews import TrueCosigners, view_of
 from orgnode.testing.simworkload import Workload, signals_of
 
@@ -88,18 +87,15 @@ def simulate(plan: Plan, *, logger: Callable[[str], None] | None = None) -> Outc
 
     :param logger: is told what the nodes log, and the faults as they strike.
     """
-    with TemporaryDirectory(prefix="mesh-sim-", dir=shared_memory()) as directory:
-        run = SimRun(plan, Path(directory), logger)
-        with nodes_logging(run.loop, logger, run.crashed), verified_once():
-            return run.run()
+    run = SimRun(plan, logger)
+    with nodes_logging(run.loop, logger, run.crashed), computed_once(), collected_later():
+        return run.run()
 
 
 class SimRun:
     """One run, made of a plan."""
 
-    def __init__(
-        self, plan: Plan, directory: Path, logger: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, logger: Callable[[str], None] | None = None) -> None:
         self.plan = plan
         self.met: Counter[str] = Counter()
         self.loop = VirtualLoop(plan.seed, steps=STEPS)
@@ -117,7 +113,6 @@ class SimRun:
             mesh=self._world_mesh,
             loop=self.loop,
             network=self.network,
-            directory=directory,
             epoch=(TODAY + 1) * SECONDS_PER_DAY - midnight,
             false_proofs=signals.false_proofs,
         )
@@ -204,6 +199,8 @@ class SimRun:
             self.at(strike.at, self.faults.strike, strike)
         for name, at in self.plan.gone.items():
             self.at(at, self.faults.destroy, name)
+        if self.plan.midnight is not None:
+            self.at(self.plan.midnight, self._new_day)
         for deed in self.plan.deeds:
             self.at(deed.at, self.workload.do, deed)
         while self.loop.now < self.plan.chaos:
@@ -262,6 +259,10 @@ class SimRun:
             for node in live
         }
         check_converged(self.history)
+
+    def _new_day(self) -> None:
+        self.met["a new day began"] += 1
+        self.say("midnight")
 
     def _look(self, rng: Random) -> None:
         self.recorder.sample(self.nodes[rng.choice(self.plan.names)])

@@ -1,7 +1,7 @@
 """What is published in a run: signals, bursts of them, retractions, sightings; and what came of it.
 
-The signals are real ones, made once in a process (a proof takes milliseconds). Members share some
-tokens, so that tokens have several sources.
+The signals are made once in a process, and their proofs are none: the verdict on those is known
+beforehand. Members share some tokens, so that tokens have several sources.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mesh.testing.signals import (
     Lie,
     MadeSignal,
     falsify,
-    make_signal,
+    make_unproven,
     random_draft,
     random_token_scalars,
 )
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _POOL: Final = 3
 _SHARED: Final = 4
 _LIFE: Final = 180
-_BULK: Final = (257, 400)
+_BULK: Final = (257, 290)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def signals_of(members: int) -> Signals:
         for _ in range(_POOL):
             draft = random_draft(mesh, rng)
             scalars = (rng.choice(shared), *random_token_scalars(rng, rng.randint(0, 1)))
-            made.append(make_signal(mesh, card.name, rng, replace(draft, token_scalars=scalars)))
+            made.append(make_unproven(mesh, card.name, rng, replace(draft, token_scalars=scalars)))
         honest[card.name] = tuple(made)
         false[card.name] = falsify(mesh, made[0], Lie.ALTERED_PROOF, rng)
     everything = [*(made for pool in honest.values() for made in pool), *false.values()]

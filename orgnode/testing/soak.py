@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +32,9 @@ from orgnode.testnet.state import Org
 
 REST_SECONDS = 60.0
 """How long the network may take to come to rest after the last kill."""
+
+PROGRESS_SECONDS = 2.0
+"""How often it is told how far a run is."""
 
 _COMPONENTS = {
     "capability_gain": 6,
@@ -74,16 +77,24 @@ class Soaked:
 
 
 async def soak(
-    network: TestNetwork, *, seconds: float, kill_every: float, seed: int, retract_every: int = 10
+    network: TestNetwork,
+    *,
+    seconds: float,
+    kill_every: float,
+    seed: int,
+    retract_every: int = 10,
+    told: Callable[[str], None] = lambda _: None,
 ) -> Soaked:
     """Put load on a network that is set up, kill its nodes in turn, and compare at the end.
 
-    Every so many-th signal (`retract_every`) is retracted soon after. All nodes are ended.
+    Every so many-th signal (`retract_every`) is retracted soon after. All nodes are ended. `told`
+    hears how far it is, every `PROGRESS_SECONDS`.
     """
     rng = random.Random(seed)  # noqa: S311 - chooses whom to kill
     result = Soaked(
         {org.name: set() for org in network.orgs}, {org.name: set() for org in network.orgs}
     )
+    watcher = asyncio.create_task(_tell(result, time.monotonic(), seconds, told))
     try:
         await network.up()
         publishers = [
@@ -102,8 +113,25 @@ async def soak(
         await network.up()
         await asyncio.to_thread(_compare, network, result)
     finally:
+        watcher.cancel()
         await asyncio.to_thread(network.down)
     return result
+
+
+async def _tell(
+    result: Soaked, started: float, seconds: float, told: Callable[[str], None]
+) -> None:
+    while True:
+        told(progress_line(result, time.monotonic() - started, seconds))
+        await asyncio.sleep(PROGRESS_SECONDS)
+
+
+def progress_line(result: Soaked, elapsed: float, seconds: float) -> str:
+    """How far a run of so many seconds is."""
+    return (
+        f"{elapsed:4.0f} of {seconds:g} s and a rest: {result.acknowledged} acknowledged, "
+        f"{result.kills} kills"
+    )
 
 
 async def _kill(
@@ -188,7 +216,13 @@ def _missing(stores: dict[str, SqliteStore], result: Soaked) -> Iterator[str]:
 
 
 def main(
-    seconds: Annotated[float, typer.Option(help="How long to go on.")] = 300.0,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            help="How long to go on killing. In all it takes longer: about ten seconds to begin, "
+            "and at the end until the nodes have come to rest, a minute at most."
+        ),
+    ] = 300.0,
     kill_every: Annotated[float, typer.Option(help="Seconds between two kills.")] = 3.0,
     orgs: Annotated[int, typer.Option(help="How many organizations.")] = 5,
     seed: Annotated[int, typer.Option(help="Which nodes are killed when.")] = 2026,
@@ -197,8 +231,16 @@ def main(
     """Kill a random node every few seconds under load; exit code 1 if anything was lost."""
     with tempfile.TemporaryDirectory(prefix="signal-mesh-soak-") as root:
         network = TestNetwork.create(Path(root) / "soak", orgs, daily_quota=100_000)
-        print(f"{orgs} nodes, {seconds:g} s, a kill -9 every {kill_every:g} s", file=sys.stderr)
-        result = asyncio.run(soak(network, seconds=seconds, kill_every=kill_every, seed=seed))
+        print(
+            f"{orgs} nodes, {seconds:g} s, a kill -9 every {kill_every:g} s; in all at most "
+            f"{(seconds + REST_SECONDS) / 60 + 1:.0f} minutes",
+            file=sys.stderr,
+        )
+        result = asyncio.run(
+            soak(network, seconds=seconds, kill_every=kill_every, seed=seed, told=_show)
+        )
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
     figures = result.to_json()
     if as_json:
         print(json.dumps(figures))
@@ -210,6 +252,12 @@ def main(
             print(f"LOST: {fault}")
         print("nothing acknowledged was lost, nobody is accused" if not result.faults else "FAILED")
     raise typer.Exit(int(bool(result.faults)))
+
+
+def _show(line: str) -> None:
+    # In a terminal one line that moves; in a log a line each time.
+    end = "\r" if sys.stderr.isatty() else "\n"
+    print(line, end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from orgnode.errors import OrgnodeError
 
 
@@ -24,8 +26,14 @@ class NoPortsError(TestnetError):
 
 
 class NodeStartError(TestnetError):
-    """A node process ended before it was ready; the message holds the end of its log."""
+    """A node process ended before it was ready; `lines` are the last that it wrote."""
+
+    def __init__(self, message: str, *, hint: str = "", lines: Sequence[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.lines = tuple(lines)
+        if lines:
+            self.add_note("\n".join(lines))
 
 
 class NodeStartTimeoutError(NodeStartError):
-    """A node process was not ready in time; the message holds the end of its log."""
+    """A node process was not ready in time; `lines` are the last that it wrote."""

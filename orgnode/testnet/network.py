@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -48,6 +49,10 @@ from orgnode.testnet.state import FILE, HONEST, MAVERICK, Org, read_state, write
 MAX_ORGS: Final = 20
 READY_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 20.0
+LOG_LINES: Final = 5
+"""How many lines of a node's log an error shows."""
+
+_ERROR: Final = re.compile(r"[A-Z]\w*Error: ")
 
 _NAMES = ("acme", "birch", "cobalt", "dune", "ember", "fjord", "grove", "heron", "iris", "juniper")
 
@@ -203,11 +208,13 @@ class TestNetwork:
 
         If one fails, those that were started stay up: `down` ends them.
 
-        :raises NodeStartError: a node ended, or was not ready in time; with the end of its log.
+        :raises NodeStartError: a node ended, or was not ready in time; with the last lines of its
+            log.
         """
         for org in self.orgs:
             if not org.alive:
-                self._remember(org.with_process(self._start(org)))
+                begun = replace(org, log_start=processes.size(org.log))
+                self._remember(begun.with_process(self._start(begun)))
         if signing is None:
             running = [org for org in self.orgs if org.alive]
             signing = len(running) >= self.mesh.constraints.quorum
@@ -241,7 +248,7 @@ class TestNetwork:
         found = []
         for org in self.orgs:
             run = org.datadir.read_run()
-            state = "stopped" if org.process is None else "crashed"
+            state = "stopped" if org.process is None or org.drained else "crashed"
             if org.alive:
                 state = "running" if run is not None else "starting"
             found.append(
@@ -322,15 +329,17 @@ async def _until_ready(org: Org, end: float, signing: bool) -> Org:
                 pass  # not listening yet, or ending: looked at again
         if time.monotonic() > end:
             raise NodeStartTimeoutError(
-                f"{org.name} was not ready in time{waits}; the end of {org.log}:\n"
-                f"{processes.tail(org.log)}",
-                hint="the machine may be busy: try again, or look at the log",
+                f"{org.name} was not ready in time{waits}",
+                hint=f"the machine may be busy: try again, or look at {org.log}",
+                lines=org.tail(LOG_LINES).splitlines(),
             )
         await asyncio.sleep(processes.POLL_SECONDS)
 
 
 def _ended(org: Org) -> NodeStartError:
+    lines = org.tail(LOG_LINES).splitlines()
+    # What ends a node is the last error that it tells; a hint may stand below it.
+    cause = next((line for line in reversed(lines) if _ERROR.match(line)), lines[-1])
     return NodeStartError(
-        f"the node of {org.name} ended; the end of {org.log}:\n{processes.tail(org.log)}",
-        hint="its log says why",
+        f"the node of {org.name} ended: {cause}", hint=f"see {org.log}", lines=lines
     )

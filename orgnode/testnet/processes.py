@@ -114,15 +114,25 @@ def start(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> 
     return ProcessId.of(child.pid)
 
 
-def tail(log: Path, lines: int = 15) -> str:
-    """The last lines of a file."""
+def tail(log: Path, lines: int = 15, start: int = 0) -> str:
+    """The last lines of a file, of what stands behind its first `start` bytes."""
     try:
         with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            end = file.seek(0, os.SEEK_END)
+            # A file that is shorter by now is another one.
+            file.seek(max(start if start <= end else 0, end - _TAIL_BYTES))
             text = file.read().decode("utf-8", "replace")
     except OSError:
         return "(no log)"
     return "\n".join(deque(text.splitlines(), lines)) or "(the log is empty)"
+
+
+def size(log: Path) -> int:
+    """How many bytes a file has; 0 if there is none."""
+    try:
+        return log.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _started(pid: int) -> str | None:

@@ -11,7 +11,7 @@ from typing import Final
 from orgnode.datadir import DataDir, read_file, write_file
 from orgnode.errors import MissingFileError
 from orgnode.testnet.errors import NoNetworkError, OtherNetworkError
-from orgnode.testnet.processes import ProcessId
+from orgnode.testnet.processes import ProcessId, tail
 
 FILE: Final = "testnet.json"
 FORMAT: Final = "signal-mesh/v1/testnet"
@@ -25,6 +25,9 @@ PREMADE: Final = "orgnode.testing.premade"
 """The node program that publishes signals made before."""
 
 _MODULES = (HONEST, MAVERICK, PREMADE)
+
+_DRAINED = "node.draining"  # as the node logs it when SIGTERM has come
+_LINES = 1_000  # more than a node writes while it drains
 
 _LABEL = re.compile(r"[a-z0-9]{1,63}")
 
@@ -40,6 +43,8 @@ class Org:
     """The Python module that is its node's program: `orgnode`, or a fault-injecting one."""
     process: ProcessId | None = None
     """Its node's process, as it was last started."""
+    log_start: int = 0
+    """How many bytes of `log` earlier processes wrote."""
 
     @property
     def datadir(self) -> DataDir:
@@ -56,6 +61,15 @@ class Org:
         """Whether its node's process runs."""
         return self.process is not None and self.process.alive
 
+    def tail(self, lines: int) -> str:
+        """The last lines that its node's process wrote, as it was last started."""
+        return tail(self.log, lines, self.log_start)
+
+    @property
+    def drained(self) -> bool:
+        """Whether that process ended as it should, on SIGTERM: it said so, and tidied up."""
+        return not self.datadir.run_file.exists() and _DRAINED in self.tail(_LINES)
+
     def with_process(self, process: ProcessId | None) -> Org:
         """The same organization with another process."""
         return replace(self, process=process)
@@ -70,6 +84,7 @@ def write_state(directory: Path, orgs: tuple[Org, ...]) -> None:
                 "name": org.name,
                 "directory": org.directory.name,
                 "module": org.module,
+                "log_start": org.log_start,
                 "process": None
                 if org.process is None
                 else {"pid": org.process.pid, "started": org.process.started},
@@ -101,6 +116,7 @@ def read_state(directory: Path) -> tuple[Org, ...]:
                 process=None
                 if org["process"] is None
                 else ProcessId(int(org["process"]["pid"]), str(org["process"]["started"])),
+                log_start=int(org.get("log_start", 0)),
             )
             for org in document["orgs"]
         )

@@ -232,11 +232,44 @@ def test_opinions_are_bounded_and_evaluators_push_no_person_out() -> None:
     for n in range(3 * MAX_OPINIONS):
         breaker.judge(5, text(f"flood {n}", "x"), MALICIOUS, EVALUATOR)
     assert len(breaker.judged) == 2 + MAX_OPINIONS
-    assert list(breaker.judged)[-1] == text(f"flood {3 * MAX_OPINIONS - 1}", "x").check
+    kept = [text(f"flood {n}", "x").check for n in range(2 * MAX_OPINIONS, 3 * MAX_OPINIONS)]
+    assert list(breaker.judged)[2:] == kept
     assert benign(breaker, text("third", "a")) == [tokens("a")]
-    for n in range(2 * MAX_OPINIONS):
-        breaker.judge(5, text(f"review {n}", "y"), MALICIOUS, PERSON)
-    assert len(breaker.judged) == 2 * MAX_OPINIONS
+    for by in Judge:
+        for opinion in Opinion:
+            for n in range(2 * MAX_OPINIONS):
+                breaker.judge(5, text(f"review {n} {by} {opinion}", "y"), opinion, by)
+    assert len(breaker.judged) == breaker_module.MAX_JUDGED == 4 * MAX_OPINIONS
+    assert Breaker.decode(breaker.encode()) == breaker
+
+
+@pytest.mark.parametrize("by", list(Judge))
+def test_a_flood_of_a_known_attack_between_two_benign_texts_keeps_nothing_from_healing(
+    by: Judge,
+) -> None:
+    """Judged malicious each time, as it should be, it took the places of the benign ones."""
+    breaker, found = Breaker(), list[tuple[str, ...]]()
+    for n in range(3):
+        found += benign(breaker, text(f"rival {n}", f"ab{n}"), by=by)
+        for m in range(MAX_OPINIONS + 1):
+            breaker.judge(5, text(f"attack {n} {m}", "xyz"), MALICIOUS, by)
+    assert found == [(), (), tokens("ab")]
+    assert tuple(breaker.shadow) == tokens("ab")
+
+
+@pytest.mark.parametrize("by", list(Judge))
+def test_a_flood_that_fools_its_judge_pushes_out_none_but_its_own(by: Judge) -> None:
+    """Variants of one attack, in each of which another word is changed."""
+    breaker, found = Breaker(), list[tuple[str, ...]]()
+    attack = "klmnopqrstuvwxyz"
+    for n in range(3):
+        found += benign(breaker, text(f"rival {n}", f"ab{n}"), by=by)
+        for m in range(2 * MAX_OPINIONS):
+            at = m % len(attack)
+            changed = text(f"attack {n} {m}", attack[:at] + attack[at + 3 :], ["word"])
+            assert benign(breaker, changed, by=by) == [()]
+    assert found == [(), (), tokens("ab")]
+    assert tuple(breaker.shadow) == tokens("ab")
 
 
 def test_for_how_many_tokens_a_person_stood_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from mesh.accusation import compose_accusation
 from mesh.assessment import NOTE_ERRORS, Assessed, Outcome, assess, claims_of, lapse, settle
 from mesh.days import Day
-from mesh.entry import Kind
+from mesh.entry import Envelope, Kind
 from mesh.evidence import Evidence, split_evidence
+from mesh.retraction import compose_retraction
 from mesh.testing import TODAY, OrgLog, ProofChecker, Rows, make_mesh, make_promotion
 from mesh.wire import ERASED, MISSING, BodyAnswer, Present
 from proofs.merkle import NodeAddress
@@ -198,12 +199,32 @@ def test_days_never_fall_within_a_log(cut: int) -> None:
     assert "2026-11-21" in back.reason
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.RETRACTION])
 def test_entries_of_every_kind_give_a_log_its_last_day(kind: Kind) -> None:
     log = OrgLog(WORLD, 0)
     log.append(kind, bytes(32), b"whatever it says")
     log.append(kind, b"\x01" * 32, b"whatever it says", day=Day(TODAY - 1))
     assert told(follow(log))[1] == "BackdatedEntryError"
+
+
+@pytest.mark.parametrize("day", [-300, -1, 0, 1, 2, 300])
+def test_a_retraction_is_heard_whatever_it_is_dated_and_moves_no_day(day: int) -> None:
+    """A clock that was wrong for a minute must not keep a signal alive, here or there."""
+    log = OrgLog(WORLD, 0, day=Day(TODAY - 300))
+    target = log.append_signal(expires=Day(TODAY + 5))
+    log.day = TODAY
+    log.append_sighting("ab" * 32)
+    expires = Day(max(TODAY + 5, TODAY + day))
+    body = compose_retraction(target, "mistake")
+    log.append(Kind.RETRACTION, bytes(32), body, day=Day(TODAY + day), expires=expires)
+    log.append_sighting("ab" * 32)
+    for cut in range(5):
+        rows = Rows()
+        rows.append(decide([look(log, i) for i in range(cut)], rows))
+        follow(log, cut, rows)
+        assert told(rows) == ["accepted"] * 4
+        assert rows.is_retracted(target)
+        assert rows.last_day() == TODAY
 
 
 def test_an_entry_that_is_refused_for_its_date_moves_no_day() -> None:
@@ -353,6 +374,27 @@ def test_a_retraction_withdraws_nothing_behind_it_however_late_its_body_comes() 
     assert told(rows) == ["UnknownTargetError", "accepted"]
 
 
+@pytest.mark.parametrize("cut", range(4))
+@pytest.mark.parametrize(("last", "fate"), [(-1, "EarlyExpiryError"), (0, "accepted")])
+def test_a_retraction_lives_as_long_as_what_it_withdraws(cut: int, last: int, fate: str) -> None:
+    """Who was away in between would have the signal, and never hear that it was withdrawn."""
+    log = OrgLog(WORLD, 0)
+    target = log.append_signal(expires=Day(TODAY + 9))
+    body = compose_retraction(target, "mistake")
+    log.append(Kind.RETRACTION, bytes(32), body, expires=Day(TODAY + 9 + last))
+    rows = Rows()
+    rows.append(decide([look(log, i) for i in range(min(cut, 2))], rows))
+    follow(log, min(cut, 2), rows)
+    assert told(rows) == ["accepted", fate]
+    assert rows.is_retracted(target) == (fate == "accepted")
+    late = Rows()
+    answer = log.withhold_body(0)
+    late.append(decide([look(log, i) for i in range(2)], late))
+    log.answers[0] = answer
+    retry(log, late)
+    assert late[1].error == rows[1].error, "it is told from the notes"
+
+
 # --- evidence -------------------------------------------------------------------------------------
 
 
@@ -377,6 +419,34 @@ def test_an_author_accuses_a_log_once_and_as_many_logs_as_it_has_evidence_agains
         follow(log, cut, rows)
         assert told(rows) == expected
         assert [rows[i].evidence is None for i in range(5)] == [e != "accepted" for e in expected]
+
+
+HALF = WORLD.mesh.constraints.max_expiry_days // 2
+
+
+@pytest.mark.parametrize("cut", range(5))
+def test_an_accusation_is_repeated_when_half_of_its_life_has_passed(cut: int) -> None:
+    """What has expired, nobody hears of who joins."""
+    log = OrgLog(WORLD, 0, day=Day(TODAY - HALF))
+    accuse(log, 1, 0)
+    for salt, day in enumerate((TODAY - 1, TODAY, TODAY), 1):
+        log.day = Day(day)
+        accuse(log, 1, salt)
+    rows = Rows()
+    rows.append(decide([look(log, i) for i in range(min(cut, log.size))], rows))
+    follow(log, min(cut, log.size), rows)
+    again = "RepeatedAccusationError"
+    assert told(rows) == ["accepted", again, "accepted", again]
+    assert rows.accuses(SPLITS[1].log) == TODAY
+
+
+def test_evidence_lives_as_long_as_entries_may() -> None:
+    log = OrgLog(WORLD, 0)
+    life = WORLD.mesh.constraints.max_expiry_days
+    body = compose_accusation(SPLITS[1])
+    log.append(Kind.EVIDENCE, bytes(32), body, expires=Day(TODAY + life - 1))
+    log.append(Kind.EVIDENCE, bytes(32), body, expires=Day(TODAY + life))
+    assert told(follow(log)) == ["ExpiryTooSoonError", "accepted"]
 
 
 def test_false_evidence_is_refused_and_keeps_nobody_from_accusing() -> None:
@@ -451,9 +521,9 @@ class Expected:
 
     last: int = 0
     ids: set[str] = field(default_factory=set)
-    signals: set[str] = field(default_factory=set)
+    signals: dict[str, int] = field(default_factory=dict)
     retracted: set[str] = field(default_factory=set)
-    accused: set[str] = field(default_factory=set)
+    accused: dict[str, int] = field(default_factory=dict)
     counted: dict[int, int] = field(default_factory=dict)
 
     def judge(self, entry: Assessed) -> str:
@@ -464,6 +534,8 @@ class Expected:
         envelope = entry.envelope
         if envelope is None or entry.error in NOTE_ERRORS:
             return entry.error
+        if envelope.kind is Kind.RETRACTION:
+            return self._content(entry, envelope)
         if envelope.day < self.last:
             return "BackdatedEntryError"
         if envelope.kind not in (Kind.RETRACTION, Kind.EVIDENCE):
@@ -471,23 +543,30 @@ class Expected:
                 return "QuotaExceededError"
             self.counted[envelope.day] = self.counted.get(envelope.day, 0) + 1
         self.last = envelope.day
-        return self._content(entry)
+        return self._content(entry, envelope)
 
-    def _content(self, entry: Assessed) -> str:
+    def _content(self, entry: Assessed, envelope: Envelope) -> str:
         if entry.error:
             fate = entry.error
         elif entry.retraction is not None and entry.retraction.target not in self.signals:
             fate = "UnknownTargetError"
-        elif entry.evidence is not None and entry.evidence.log in self.accused:
+        elif (
+            entry.retraction is not None
+            and envelope.expires < self.signals[entry.retraction.target]
+        ):
+            fate = "EarlyExpiryError"
+        elif entry.evidence is not None and envelope.day < HALF + self.accused.get(
+            entry.evidence.log, -HALF
+        ):
             fate = "RepeatedAccusationError"
         else:
             fate = "accepted"
-        if entry.envelope is not None and entry.envelope.kind is Kind.SIGNAL:
-            self.signals.add(entry.entry_id)
+        if envelope.kind is Kind.SIGNAL:
+            self.signals[entry.entry_id] = envelope.expires
         if fate == "accepted" and entry.retraction is not None:
             self.retracted.add(entry.retraction.target)
         if fate == "accepted" and entry.evidence is not None:
-            self.accused.add(entry.evidence.log)
+            self.accused[entry.evidence.log] = envelope.day
         return fate
 
 
@@ -496,7 +575,7 @@ def logs(draw: st.DrawFn) -> OrgLog:
     """A log of entries of all kinds, in any order, some of them twice, some dated back or ahead."""
     made = OrgLog(WORLD, 0)
     for what in draw(st.lists(st.sampled_from(KINDS), max_size=14)):
-        made.day = Day(TODAY + draw(st.sampled_from([-1, 0, 0, 0, 1, 2])))
+        made.day = Day(TODAY + draw(st.sampled_from([-HALF, -1, 0, 0, 0, 1, 2])))
         ids = [entry.hex() for entry in made.nodes(_leaves(made.size))]
         match what:
             case "signal":
@@ -505,6 +584,9 @@ def logs(draw: st.DrawFn) -> OrgLog:
                 made.append_sighting("ab" * 32)
             case "retraction":
                 made.append_retraction(draw(st.sampled_from([*ids, "cd" * 32])))
+            case "short retraction":
+                body = compose_retraction(draw(st.sampled_from([*ids, "cd" * 32])), "mistake")
+                made.append(Kind.RETRACTION, bytes(32), body, expires=made.day)
             case "accusation":
                 accuse(made, draw(st.integers(0, 1)), made.size)
             case "nonsense":
@@ -522,7 +604,10 @@ def logs(draw: st.DrawFn) -> OrgLog:
     return log
 
 
-KINDS = [*("signal", "sighting", "retraction", "accusation") * 3, "nonsense", "unknown", "garbage"]
+KINDS = [
+    *("signal", "sighting", "retraction", "accusation") * 3,
+    *("short retraction", "nonsense", "unknown", "garbage"),
+]
 
 
 def _leaves(size: int) -> list[NodeAddress]:

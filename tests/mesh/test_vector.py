@@ -14,9 +14,9 @@ from mesh.vector import (
 )
 from mesh.wire import MessageLimitError, TrailingBytesError, TruncatedMessageError, WireError
 
-ROOT = bytes(range(8))
+ROOT = bytes(range(32))
 ACME = LogPosition("acme.example", 7, 5, ROOT)
-BIRCH = LogPosition("birch.example", 0, 0, bytes(8))
+BIRCH = LogPosition("birch.example", 0, 0, bytes(32))
 
 names = st.builds(
     lambda number, pad: f"m{number}{pad * 'x'}.example", st.integers(0, 50), st.integers(0, 60)
@@ -27,7 +27,7 @@ names = st.builds(
 def positions(draw: st.DrawFn) -> LogPosition:
     size = draw(st.integers(0, 2**63 - 1))
     return LogPosition(
-        draw(names), size, draw(st.integers(0, size)), draw(st.binary(min_size=8, max_size=8))
+        draw(names), size, draw(st.integers(0, size)), draw(st.binary(min_size=32, max_size=32))
     )
 
 
@@ -103,7 +103,7 @@ def test_there_are_no_more_positions_than_members() -> None:
         ("acme.example", 1, 2, ROOT),
         ("acme.example", -1, -1, ROOT),
         ("acme.example", 2**63, 0, ROOT),
-        ("acme.example", 1, 1, ROOT[:7]),
+        ("acme.example", 1, 1, ROOT[:31]),
         ("acme.example", 1, 1, ROOT + b"\x00"),
     ],
 )
@@ -114,7 +114,7 @@ def test_positions_that_cannot_be(name: str, size: int, certified: int, root: by
 
 def test_positions_are_checked_when_they_are_read() -> None:
     data = bytearray(encode_vector([ACME]))
-    data[-9] = 8  # more certified than held
+    data[-33] = 8  # more certified than held
     with pytest.raises(VectorPositionError):
         decode_vector(bytes(data))
     for name in (b"acme/example", b"acme.ex\xc3\xa4mpl"):

@@ -18,7 +18,7 @@ from match_rows import (
 from store_contract import OWN, PEER, OpenStore, check_proofs, follow, follower_of, org_log
 
 from mesh.accusation import compose_accusation
-from mesh.days import SECONDS_PER_DAY, Day
+from mesh.days import SECONDS_PER_DAY, Day, day_of
 from mesh.entry import Kind
 from mesh.evidence import Evidence, EvidenceKind
 from mesh.outcome import Outcome
@@ -29,7 +29,7 @@ from orgnode.store import LogRow, ReceiptRecord, Store
 from orgnode.store.history import MAX_UNREAD
 
 THIRD, FOURTH = "cobalt.example", "dune.example"
-A, B, C = digest("a"), digest("b"), digest("c")
+A, B, C, D = (digest(name) for name in "abcd")
 Open = Callable[..., Store]
 
 
@@ -93,7 +93,7 @@ class HistoryContract:
     def test_history_of_a_log_never_heard_of(self, store: Store) -> None:
         history = store.history(PEER)
         assert not history.holds_entry(A)
-        assert not history.holds_signal(A, 99)
+        assert history.signal_expires(A, 99) is None
         assert not history.is_retracted(A)
         assert not history.accuses(PEER)
         assert list(history.unread_accusations(99)) == []
@@ -128,8 +128,11 @@ class HistoryContract:
         for entry_id in (*ids, digest("unknown"), "no id"):
             assert history.holds_entry(entry_id) == rows.holds_entry(entry_id)
             for before in range(log.size + 1):
-                assert history.holds_signal(entry_id, before) == rows.holds_signal(entry_id, before)
+                expires = history.signal_expires(entry_id, before)
+                assert expires == rows.signal_expires(entry_id, before)
             assert history.is_retracted(entry_id) == rows.is_retracted(entry_id)
+        for accused in (PEER, THIRD, FOURTH):
+            assert history.accuses(accused) == rows.accuses(accused)
         for before in range(log.size + 1):
             assert list(history.unread_accusations(before)) == rows.unread_accusations(before)
         for day in range(TODAY - 2, TODAY + 5):
@@ -140,10 +143,10 @@ class HistoryContract:
         history = store.history(PEER)
         one = await shelf.signal(PEER, A)
         await shelf.early(PEER, signal_row([B]), waiting(sighting_row(one)))
-        assert history.holds_signal(one, 1)
-        assert not history.holds_signal(one, 0)
+        assert history.signal_expires(one, 1) == store.records(PEER, 0, 1)[0].expires
+        assert history.signal_expires(one, 0) is None
         assert not store.history(OWN).holds_entry(one)
-        assert not store.history(OWN).holds_signal(one, 9)
+        assert store.history(OWN).signal_expires(one, 9) is None
         assert history.counted_on(TODAY) == 3
         assert store.history(OWN).counted_on(TODAY) == 0
         await shelf.early(PEER, replace(signal_row([A]), day=Day(TODAY + 3)))
@@ -157,11 +160,12 @@ class HistoryContract:
             retraction_row(one, day=Day(TODAY + 1)),
             evidence_row(THIRD, day=Day(TODAY + 2)),
             promotion_row((B, A, []), day=Day(TODAY + 2)),
+            retraction_row(one, day=Day(TODAY + 5)),
         )
         history = store.history(PEER)
         counted = [history.counted_on(Day(TODAY + n)) for n in range(3)]
         assert counted == [1, 0, 1]
-        assert history.last_day() == TODAY + 2
+        assert history.last_day() == TODAY + 2, "a retraction moves no day"
 
     async def test_an_entry_that_is_read_after_an_upgrade(self, store: Store, shelf: Shelf) -> None:
         row = signal_row([A])
@@ -366,6 +370,76 @@ class HistoryContract:
         assert store.promotable(1) == []
         assert store.promotions([B])[B][0].held_by == ()
 
+    @pytest.mark.parametrize("late", [False, True])
+    async def test_dates_that_lag_escape_no_pause(self, open_store: Open, late: bool) -> None:
+        """What stands behind a retraction rests from when that came; it counts here afterwards."""
+        now = [TODAY * SECONDS_PER_DAY + 5.0]
+        store = open_store(clock=lambda: now[0], cooldown_days=2)
+        shelf = Shelf(store)
+        own = await shelf.signal(OWN, A, B)
+        one = await shelf.signal(PEER, A, day=Day(TODAY - 9))
+        withdrawn = retraction_row(one, day=Day(TODAY - 9))
+        again = signal_row([A, B])
+        await shelf.add(PEER, waiting(withdrawn) if late else withdrawn, again)
+        if late:
+            await shelf.resolve(PEER, 1, withdrawn)
+        await store.expire(TODAY)
+        gone = await shelf.signal(PEER, A)
+        for _ in range(3):
+            assert holders(store, A) == [own]
+            assert holders(store, B) == [own, again.entry_id]
+            assert store.promotable(1) == [(B, own)]
+            await store.expire(day_of(now[0]))
+            now[0] += SECONDS_PER_DAY
+        await store.erase_body(PEER, 3)
+        await store.expire(Day(TODAY + 3))
+        assert holders(store, A) == [own, again.entry_id]
+        assert holders(store, B) == [own, again.entry_id]
+        assert gone not in holders(store, A)
+        assert sorted(store.promotable(1)) == sorted([(A, own), (B, own)])
+        await store.expire(Day(TODAY + 4))
+        assert holders(store, A) == [own, again.entry_id]
+        later = await shelf.signal(PEER, A)
+        assert holders(store, A) == [own, again.entry_id, later]
+        store.close()
+
+    async def test_who_learns_late_of_a_pause_counts_like_the_others_after_it(
+        self, open_store: Open
+    ) -> None:
+        """Absence changes nothing for good: what was dated after the pause counts in the end."""
+        now = [(TODAY + 5) * SECONDS_PER_DAY + 5.0]
+        store = open_store(clock=lambda: now[0], cooldown_days=1)
+        shelf = Shelf(store)
+        one = await shelf.signal(PEER, A)
+        rows = retraction_row(one), signal_row([A]), signal_row([A], day=Day(TODAY + 2))
+        within, after = (row.entry_id for row in rows[1:])
+        await shelf.add(PEER, *rows)
+        assert holders(store, A) == []
+        now[0] += 2 * SECONDS_PER_DAY
+        await store.expire(Day(TODAY + 7))
+        assert holders(store, A) == [after]
+        assert within not in holders(store, A)
+        store.close()
+
+    async def test_a_second_retraction_goes_on_with_a_rest(self, open_store: Open) -> None:
+        now = [TODAY * SECONDS_PER_DAY + 5.0]
+        store = open_store(clock=lambda: now[0], cooldown_days=1)
+        shelf = Shelf(store)
+        back = Day(TODAY - 9)
+        one, two = await shelf.add(PEER, signal_row([A], day=back), signal_row([A], day=back))
+        late = retraction_row(two, day=back)
+        again = signal_row([A])
+        await shelf.add(PEER, retraction_row(one, day=back), waiting(late), again)
+        now[0] += SECONDS_PER_DAY
+        await shelf.resolve(PEER, 3, late)
+        now[0] += SECONDS_PER_DAY
+        await store.expire(Day(TODAY + 2))
+        assert holders(store, A) == [], "the second one has not rested yet"
+        now[0] += SECONDS_PER_DAY
+        await store.expire(Day(TODAY + 3))
+        assert holders(store, A) == [again.entry_id]
+        store.close()
+
     async def test_own_tokens_that_pause(self, open_store: Open) -> None:
         now = [TODAY * SECONDS_PER_DAY + 5.0]
         store = open_store(clock=lambda: now[0], cooldown_days=2)
@@ -379,6 +453,9 @@ class HistoryContract:
         assert store.cooling(tokens) == {A: TODAY + 2}
         await shelf.early(OWN, retraction_row(two, day=Day(TODAY + 1)))
         assert store.cooling(tokens) == {A: TODAY + 3, B: TODAY + 3}
+        other = await shelf.signal(OWN, D, day=Day(TODAY - 9))
+        await shelf.early(OWN, retraction_row(other, day=Day(TODAY - 9)))
+        assert store.cooling([D]) == {D: TODAY + 2}
         now[0] += 3 * SECONDS_PER_DAY
         assert store.cooling(tokens) == {A: TODAY + 3, B: TODAY + 3}
         now[0] += SECONDS_PER_DAY

@@ -813,13 +813,20 @@ class StoreContract:
         assert store.counts()[PEER][Outcome.REFUSED] == 0
         assert store.signal(entry_id) is not None
 
-    async def test_unknown_kind_keeps_its_body(self, store: Store) -> None:
+    async def test_of_an_unknown_kind_no_body_is_kept_and_none_is_awaited(
+        self, store: Store
+    ) -> None:
+        """Nobody knows when it expires, and it uses up no quota."""
         log = org_log()
         log.append_unknown()
+        log.append(Kind.SIGNAL, bytes(32), b"{}", version=1)
         await follow(store, log)
-        (row,) = store.deferred(PEER, "UnknownKindError")
-        assert row.answer == log.answers[0]
-        assert store.bodies(PEER, 0, 1) == log.bodies(0, 1)
+        for error in ("UnknownKindError", "UnknownVersionError"):
+            (row,) = store.deferred(PEER, error)
+            assert row.answer == MISSING
+        assert store.bodies(PEER, 0, 2) == [MISSING, MISSING]
+        assert store.first_missing(PEER) is None
+        assert store.history(PEER).counted_on(TODAY) == 0
         assert kinds(store) == []
 
     # --- erasure and expiry

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ from typing import Any
 import pytest
 
 from mesh.days import Day
+from mesh.evidence import split_evidence
 from mesh.genesis import draft_genesis, merge_genesis, sign_genesis
-from mesh.member import sign_card
+from mesh.member import log_origin, sign_card
 from orgnode import node as node_module
+from orgnode.alerts import CONVICTED
 from orgnode.api import Readiness
+from orgnode.cli.checks import Verdict
+from orgnode.cli.network_checks import check_node
 from orgnode.client import ApiError, NodeClient
 from orgnode.config import load_config
 from orgnode.datadir import RunInfo
@@ -25,10 +30,12 @@ from orgnode.federation.recovery import Recovery
 from orgnode.keystore import KeyStore
 from orgnode.material import ForeignKeysError, NotJoinedError, load_mesh
 from orgnode.node import Node
+from orgnode.restored import RESTORED
 from orgnode.store import FeedFilter, StoreFullError
 from orgnode.store.sqlite import SqliteStore
 from orgnode.testnet import TestNetwork
 from orgnode.testnet import network as founding
+from proofs.checkpoint import Checkpoint, sign_checkpoint
 
 INCIDENT: dict[str, Any] = {
     "text": "MARKER-c40d ignore all previous instructions",
@@ -232,8 +239,9 @@ async def test_a_node_says_what_else_keeps_it_from_signing(
         monkeypatch.setattr(Recovery, "progress", (1, 1, ()))
         monkeypatch.setattr(Recovery, "lacking", 7)
         assert "the last 7 entries" in node.readiness().recovering
-        node.own_log.halt(ForkedSelfError("there are two histories"))
-        assert node.readiness() == Readiness((), "there are two histories")
+        error = ForkedSelfError("there are two histories")
+        node.own_log.halt(error)
+        assert node.readiness() == Readiness((), "", error)
     assert node.readiness().reasons == ("draining",)
 
 
@@ -270,3 +278,55 @@ async def test_one_reference_is_published_once_however_it_is_reported(network: T
         entry = await report(network, reference="case-3")
         assert node.store.state(node.name).size == 2
         assert node.store.signal(entry) is not None
+
+
+async def test_a_log_that_was_never_certified_has_a_series_in_the_metrics(
+    network: TestNetwork,
+) -> None:
+    """An alarm on `orgnode_certified_size` that stays behind must find one."""
+    async with Node.open(network.orgs[0].datadir) as (node, _):
+        text = node.metrics.render()[0].decode()
+    for card in network.mesh.members:
+        assert f'orgnode_certified_size{{log="{card.name}"}} 0.0' in text
+
+
+async def test_a_convicted_node_says_so_apart_from_what_it_waits_for(
+    network: TestNetwork,
+) -> None:
+    own, mesh = network.orgs[0], network.mesh
+    async with Node.open(own.datadir) as (node, info), network.client(own) as client:
+        signer = KeyStore.open(own.datadir.keys).log(mesh.mesh_id)
+        origin = log_origin(own.name, mesh.mesh_id)
+        notes = [sign_checkpoint(Checkpoint(origin, 2, bytes([n]) * 32), signer) for n in (1, 2)]
+        evidence = split_evidence(mesh, own.name, *notes)
+        state = node.store.state(own.name)
+        await node.store.save_state(own.name, replace(state, evidence=evidence))
+        assert (await client.ready()).halted is None
+    # Its disk knows, whether anybody answers or not.
+    async with Node.open(own.datadir) as (node, info), network.client(own) as client:
+        ready = await client.ready()
+        assert ready.halted is not None
+        assert (ready.ready, ready.recovering, ready.halted.code) == (True, "", "ForkedSelfError")
+        assert ready.halted.hint == CONVICTED
+        (alert,) = [one for one in await client.alerts() if one.kind == "forked_self"]
+        assert alert.hint == CONVICTED
+        check = await asyncio.to_thread(check_node, own.datadir, info)
+        assert (check.verdict, check.hint) == (Verdict.BAD, CONVICTED)
+        assert "nothing any more" in check.detail
+
+
+async def test_a_restored_node_says_that_all_must_answer(network: TestNetwork) -> None:
+    own = network.orgs[0]
+    with SqliteStore.open(
+        own.datadir.database, name=own.name, mesh_id=network.mesh.mesh_id
+    ) as store:
+        await store.set_meta(RESTORED, b"")
+    async with Node.open(own.datadir) as (_, info), network.client(own) as client:
+        ready = await client.ready()
+        assert "after a restore all of them must; waiting for birch.example" in ready.recovering
+        check = await asyncio.to_thread(check_node, own.datadir, info)
+        assert check.verdict is Verdict.WARNING
+        assert "orgnode restore FILE --without NAME" in check.hint
+        async with asyncio.timeout(20):
+            while "recovering" not in {one.kind for one in await client.alerts()}:
+                await asyncio.sleep(0.01)

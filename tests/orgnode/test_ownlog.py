@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mesh.assessment import assess
 from mesh.days import Day
 from mesh.entry import Kind
 from mesh.evidence import split_evidence
@@ -18,9 +19,12 @@ from mesh.retraction import compose_retraction, parse_retraction
 from mesh.sighting import compose_sighting, parse_sighting
 from mesh.testing import TODAY, OrgLog, found, founders, make_mesh
 from mesh.testing.members import TestMesh
+from mesh.wire import MISSING
+from orgnode.alerts import CONVICTED, HINTS
 from orgnode.federation.errors import ForkedSelfError, OwnQuotaError, RecoveringError
 from orgnode.ownlog import Draft, LogClosedError, OwnLog, OwnLogError
-from orgnode.store import StoreFullError
+from orgnode.restored import RESTORED
+from orgnode.store import LogRow, StoreFullError
 from orgnode.store.sqlite import SqliteStore
 from proofs.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
 from proofs.frontier import Frontier
@@ -253,7 +257,8 @@ async def test_with_evidence_against_it_nothing_is_signed(store: SqliteStore) ->
     await store.save_state(OWNER.name, replace(store.state(OWNER.name), evidence=evidence()))
     with pytest.raises(ForkedSelfError) as caught:
         await log.append(draft(2))
-    assert caught.value.hint
+    assert caught.value.hint == CONVICTED == HINTS["forked_self"]
+    assert "restore" not in caught.value.hint, "nothing helps that one could do here"
     assert store.state(OWNER.name).size == 1
     await log.drain()
     with pytest.raises(ForkedSelfError):
@@ -323,7 +328,7 @@ async def test_days_never_fall_whatever_the_clock_says(store: SqliteStore) -> No
     today = [TODAY]
     log = own_log(store, today=lambda: today[0])
     await log.start()
-    for number, (day, expected) in enumerate([(0, 0), (1, 1), (-3, 1), (0, 1), (2, 2)]):
+    for number, (day, expected) in enumerate([(0, 0), (1, 1), (0, 1), (2, 2)]):
         today[0] = Day(TODAY + day)
         placed = await log.append(replace(sighting(number), expires=Day(TODAY)))
         (record,) = store.records(OWNER.name, placed.index, placed.index + 1)
@@ -333,16 +338,57 @@ async def test_days_never_fall_whatever_the_clock_says(store: SqliteStore) -> No
     await log.drain()
 
 
-async def test_a_clock_that_was_far_ahead_does_not_hold_the_log_up(store: SqliteStore) -> None:
-    today = [Day(TODAY + 8)]
+async def day_of_next(log: OwnLog, store: SqliteStore, made: Draft) -> int:
+    placed = await log.append(made)
+    (record,) = store.records(OWNER.name, placed.index, placed.index + 1)
+    assert record.day is not None
+    assert record.expires is not None
+    assert record.day <= record.expires
+    return record.day - TODAY
+
+
+async def certify(store: SqliteStore, day: int) -> None:
+    """The other member's log gets a certificate of that day."""
+    other = OrgLog(WORLD, 1, day=Day(TODAY + day))
+    other.append_note(b"an entry")
+    state = FollowerState(1, other.frontier(), other.checkpoint())
+    row = LogRow.of(assess(WORLD.mesh, other.member.card, 0, other.notes[0], MISSING, TODAY))
+    await store.commit_segment(other.name, 0, [row], state)
+    await store.certify(other.name, other.certificate(), 1, other.frontier().root())
+
+
+@pytest.mark.parametrize("ahead", [2, 3, 7, 8, 400])
+@pytest.mark.parametrize("certified", [False, True])
+async def test_a_clock_that_was_ahead_does_not_hold_the_log_up(
+    store: SqliteStore, ahead: int, certified: bool
+) -> None:
+    today = [Day(TODAY + ahead)]
     log = own_log(store, today=lambda: today[0])
     await log.start()
-    await log.append(sighting(1))
-    for number, (day, expected) in enumerate([(1, 8), (0, WORLD.mesh.constraints.clock_skew_days)]):
-        today[0] = Day(TODAY + day)
-        placed = await log.append(sighting(2 + number))
-        (record,) = store.records(OWNER.name, placed.index, placed.index + 1)
-        assert record.day == TODAY + expected
+    assert await day_of_next(log, store, sighting(1)) == ahead
+    if certified:
+        await certify(store, 0)
+    today[0] = TODAY
+    skew = WORLD.mesh.constraints.clock_skew_days
+    assert await day_of_next(log, store, sighting(2)) == skew, "peers take nothing later"
+    # What it withdraws may be dated so, and live as long as anything dated so may.
+    long = replace(draft(1), expires=Day(TODAY + ahead + 365))
+    assert await day_of_next(log, store, long) == ahead
+    today[0] = Day(TODAY + 1)
+    assert await day_of_next(log, store, sighting(3)) == min(1 + skew, ahead)
+    await log.drain()
+
+
+async def test_a_clock_that_is_behind_dates_nothing_back(store: SqliteStore) -> None:
+    """Peers would refuse it for good. That the clock is wrong is known from certificates."""
+    today = [TODAY]
+    log = own_log(store, today=lambda: today[0])
+    await log.start()
+    assert await day_of_next(log, store, sighting(1)) == 0
+    await certify(store, 0)
+    for number, behind in enumerate((1, 2, 5, 30)):
+        today[0] = Day(TODAY - behind)
+        assert await day_of_next(log, store, sighting(2 + number)) == 0
     await log.drain()
 
 
@@ -356,3 +402,23 @@ async def test_salts_are_drawn_unless_they_are_given(store: SqliteStore) -> None
     salts = [answer.salt for answer in store.bodies(OWNER.name, 0, 3)]  # type: ignore[union-attr]
     assert salts == [bytes(32), b"s" * 32, bytes([1]) * 32]
     await log.drain()
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        (None, "until enough of them have answered"),
+        (b"-", "until enough of them have answered"),
+        (b"", "restored from a backup, so all of them must answer"),
+        (b"dune.example", "`orgnode restore FILE --without NAME` into a new, empty --data-dir"),
+    ],
+)
+async def test_who_must_answer_before_anything_is_signed(
+    store: SqliteStore, mark: bytes | None, said: str
+) -> None:
+    if mark is not None:
+        await store.set_meta(RESTORED, mark)
+    with pytest.raises(RecoveringError) as caught:
+        own_log(store).check_open()
+    assert said in caught.value.hint
+    assert "orgnode doctor" in caught.value.hint

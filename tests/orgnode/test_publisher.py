@@ -20,6 +20,7 @@ from mesh.sighting import SightingFormatError
 from mesh.signal import NoBandError, SignalFormatError
 from mesh.testing import TODAY, TestMesh, evaluated_scalars
 from mesh.token import token_hex
+from orgnode import publisher as publisher_module
 from orgnode.evaluating import CommitteeUnreachableError
 from orgnode.publisher import (
     CooldownError,
@@ -192,6 +193,29 @@ async def test_another_owners_signal_is_sighted(desk: Desk, verdict: str) -> Non
     assert desk.seats.asked == desk.world.committee.threshold, "a sighting asks nobody"
 
 
+async def test_the_same_is_not_said_twice(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publisher_module, "_PAGE", 2)
+    own = await desk.report()
+    one, other = await desk.met_by(own, STRANGER, STRANGER + 1)
+    first, again = await asyncio.gather(
+        desk.publisher.sight(one, "confirm"), desk.publisher.sight(one, "confirm")
+    )
+    assert (first.index, first.duplicate, again) == (1, False, first.as_duplicate())
+    assert desk.size == 2
+    assert not (await desk.publisher.sight(other, "confirm")).duplicate
+    for number in range(4):
+        await desk.report(text=prose(number))
+    late = await desk.publisher.sight(one, "confirm")
+    assert (late.entry_id, late.index, late.duplicate) == (first.entry_id, 1, True)
+    # The newest word counts, and whoever changes its mind is heard.
+    size = desk.size
+    for verdict in ("deny", "confirm"):
+        said = await desk.publisher.sight(one, verdict)
+        assert (said.index, said.duplicate) == (size, False)
+        size += 1
+    assert desk.size == size
+
+
 async def test_what_has_the_same_owner_is_not_sighted(desk: Desk) -> None:
     own = await desk.report()
     (sisters,) = await desk.met_by(own, SISTER)
@@ -199,6 +223,8 @@ async def test_what_has_the_same_owner_is_not_sighted(desk: Desk) -> None:
         with pytest.raises(OwnSightingError) as caught:
             await desk.publisher.sight(one, "confirm")
         assert "another organization" in caught.value.hint
+        assert f"{desk.name} and {desk.name}" not in str(caught.value)
+        assert desk.name in str(caught.value)
     assert desk.size == 1
 
 
@@ -269,9 +295,30 @@ async def test_only_an_own_live_signal_is_retracted(desk: Desk) -> None:
     signal = desk.store.signal(own)
     assert signal is not None
     assert signal.status is SignalStatus.RETRACTED
+    (first,) = (one.entry_id for one in both if not isinstance(one, BaseException))
+    peers = [card.name for card in desk.world.mesh.peers_of(desk.name)]
+    for peer in peers:
+        size = desk.size
+        await desk.publisher.retract(own, "mistake")
+        assert desk.size == size + 1, "a member has not said that it knows"
+        await desk.store.put_receipt(first, peer, b"receipt")
+    with pytest.raises(NotLiveError, match="retracted"):
+        await desk.publisher.retract(own, "mistake")
+    assert desk.size == 2 + len(peers)
+
+
+async def test_what_has_expired_is_not_retracted_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = await desk.report()
+    await desk.publisher.retract(own, "mistake")
+    signal = desk.store.signal(own)
+    assert signal is not None
+    monkeypatch.setattr(desk.publisher, "_today", lambda: signal.expires)
+    await desk.publisher.retract(own, "mistake")
+    monkeypatch.setattr(desk.publisher, "_today", lambda: Day(signal.expires + 1))
     with pytest.raises(NotLiveError):
         await desk.publisher.retract(own, "mistake")
-    assert desk.size == 2
 
 
 async def test_what_was_retracted_is_not_reported_again_at_once(desk: Desk) -> None:

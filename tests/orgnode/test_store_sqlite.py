@@ -35,6 +35,7 @@ from orgnode.store import (
     certifying,
     schema,
 )
+from orgnode.store import writer as writer_module
 from orgnode.store.context import Settings
 from orgnode.store.schema import latest_version, open_reader, open_writer
 from orgnode.store.writer import Operation, Writer, commit_batch, truncate_log
@@ -101,7 +102,7 @@ async def test_database_itself_refuses_to_take_back_what_was_certified_or_cosign
     log.append_signals(3)
     await follow(store, log, certified=False)
     await certify(store, log, 2)
-    await store.put_witnessed(PEER, 0, 2, bytes(32))
+    await store.put_witnessed(PEER, 0, 2, bytes(32), b"note")
     with sqlite3.connect(path) as raw:
         raw.execute("PRAGMA recursive_triggers = ON")
         for statement in (
@@ -113,7 +114,7 @@ async def test_database_itself_refuses_to_take_back_what_was_certified_or_cosign
             "UPDATE witnessed SET log = log + 1",
             "UPDATE witnessed SET size = 3, root = x'00'",
             "DELETE FROM witnessed",
-            "INSERT OR REPLACE INTO witnessed SELECT log, 1, root FROM witnessed",
+            "INSERT OR REPLACE INTO witnessed SELECT log, 1, root, note FROM witnessed",
             "INSERT INTO receipt VALUES (x'00', 'cobalt.example', x'00', 1.0)",
         ):
             with pytest.raises(sqlite3.IntegrityError):
@@ -233,6 +234,81 @@ async def test_erasure_that_a_crash_interrupted_is_finished_at_the_next_start(
         assert not in_files(crashed, answer.salt)
 
 
+async def test_erased_content_leaves_the_log_of_a_database_that_is_written_to_all_the_time(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup reads on while content is erased; when it is done, no pause in the writes comes."""
+    monkeypatch.setattr(writer_module, "_SCRUB_RETRY_SECONDS", 3_600.0)  # it is never idle
+    now, tries = [0.0], list[str]()
+
+    def made(connection: sqlite3.Connection) -> Writer:
+        writer = Writer(connection, clock=lambda: now[0])
+        connection.set_trace_callback(lambda sql: tries.append(sql) if "TRUNCATE" in sql else None)
+        return writer
+
+    log = org_log()
+    log.append_signals(1)
+    answer = log.answers[0]
+    assert isinstance(answer, Present)
+    with SqliteStore.open(path, name=OWN, writer=made) as store:
+        await follow(store, log)
+        await store.set_meta("k", b"0")
+        assert (store.scrub_due(), tries) == (False, [])
+        reader = sqlite3.connect(path, isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM body").fetchall()
+        await store.erase_body(PEER, 0)
+        assert (store.scrub_due(), len(tries)) == (True, 1)
+        assert in_files(tmp_path, answer.salt)
+        now[0] = 3_600.0
+        await store.set_meta("k", b"1")
+        assert (store.scrub_due(), len(tries)) == (True, 2)
+        reader.close()
+        now[0] = 7_199.0  # each try holds up what is written: not at every commit
+        await store.set_meta("k", b"2")
+        assert (store.scrub_due(), len(tries)) == (True, 2)
+        now[0] = 7_200.0
+        await store.set_meta("k", b"3")
+        assert (store.scrub_due(), len(tries)) == (False, 3)
+        assert not in_files(tmp_path, answer.salt)
+        await store.set_meta("k", b"4")
+        assert len(tries) == 3
+
+
+async def test_who_reads_that_it_is_erased_is_told_that_it_is_not_out_of_the_log_yet(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the commit, which every reader sees, and the end of the log's truncation."""
+    seen: list[tuple[bytes | None, bool]] = []
+    with SqliteStore.open(path, name=OWN) as store:
+
+        def truncate(connection: sqlite3.Connection) -> bool:
+            seen.append((store.meta("k"), store.scrub_due()))
+            return truncate_log(connection)
+
+        monkeypatch.setattr(writer_module, "truncate_log", truncate)
+        await store.set_meta("k", b"0")
+        await store._writer.write(lambda c: c.execute("DELETE FROM meta"), erases=True)
+        assert seen == [(None, True)]
+        assert not store.scrub_due()
+        monkeypatch.undo()
+
+
+async def test_what_could_not_be_scrubbed_when_the_database_was_opened_is_due(path: Path) -> None:
+    """A crash left content in the log that was erased just before it, and a backup is made."""
+    with SqliteStore.open(path, name=OWN) as store:
+        await store.set_meta("k", b"0")
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM meta").fetchall()
+            await store.set_meta("k", b"1")
+            writer = Writer(schema._open_file(path))  # as the next start finds it
+            assert writer.scrub_due()
+        await asyncio.to_thread(writer.close)
+        assert not writer.scrub_due()
+        assert not store.scrub_due()
+
+
 async def test_vault_rows_are_erased_from_the_files(store: SqliteStore, tmp_path: Path) -> None:
     first, second = incident("one"), incident("two", expires=TODAY)
     await store.vault_put(first)
@@ -328,6 +404,7 @@ async def test_acknowledged_only_after_the_commit(path: Path) -> None:
     trace: list[str] = []
     connection.set_trace_callback(trace.append)
     writer = Writer(connection)
+    trace.clear()
     await writer.write(lambda c: c.execute("INSERT INTO meta VALUES ('k', x'00')"))
     assert trace[-1] == "COMMIT"
     await writer.write(lambda c: c.execute("DELETE FROM meta"), erases=True)
@@ -411,6 +488,9 @@ class InlineWriter:
             self.erased += truncate_log(self.connection)
         operation.tell()
         return operation.future.result(0)
+
+    def scrub_due(self) -> bool:
+        return False
 
     def pending(self) -> int:
         return 0
@@ -711,7 +791,7 @@ async def test_frequent_reads_and_writes_scan_no_table(store: SqliteStore, path:
     store.vault_find(bytes(32))
     history = store.history(PEER)
     history.holds_entry(ids[0])
-    history.holds_signal(ids[0], 9)
+    history.signal_expires(ids[0], 9)
     history.is_retracted(ids[0])
     history.accuses(OWN)
     history.unread_accusations(9)
@@ -722,7 +802,7 @@ async def test_frequent_reads_and_writes_scan_no_table(store: SqliteStore, path:
     store.seen(PEER)
     store.vector()
     store.certificate(PEER)
-    await store.put_witnessed(PEER, 0, 2, bytes(32))
+    await store.put_witnessed(PEER, 0, 2, bytes(32), b"note")
     store.witnessed(PEER)
     await store.put_receipt(ids[0], PEER, b"")
     store.receipts(ids[0])

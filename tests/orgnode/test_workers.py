@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -151,3 +152,17 @@ async def test_a_call_that_kills_its_worker_is_given_up(workers: Workers) -> Non
         await workers._in_pool(os._exit, 1)
     assert "memory" in caught.value.hint
     await workers.compose(ISSUER, draft())
+
+
+async def test_what_is_heavy_holds_up_nothing_short(workers: Workers) -> None:
+    go_on = threading.Event()
+    heavy = [asyncio.create_task(workers.heavy(go_on.wait, 30)) for _ in range(5)]
+    await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(5):
+            assert await workers.run(sum, (1, 2)) == 3
+            assert await workers.quick(sum, (1, 2)) == 3
+        assert not any(one.done() for one in heavy)
+    finally:
+        go_on.set()
+    assert await asyncio.gather(*heavy) == [True] * 5

@@ -50,7 +50,7 @@ class WitnessContract:
 
     async def test_a_log_that_was_never_cosigned(self, store: Store) -> None:
         assert store.witnessed(PEER) == Witnessed(0, EMPTY_ROOT)
-        await store.put_witnessed(PEER, 0, 3, ROOTS[0])
+        await store.put_witnessed(PEER, 0, 3, ROOTS[0], b"note")
         assert store.witnessed(PEER) == Witnessed(3, ROOTS[0])
         assert store.witnessed(OWN) == Witnessed(0, EMPTY_ROOT)
 
@@ -59,11 +59,11 @@ class WitnessContract:
         self, open_store: OpenStore, log: str
     ) -> None:
         store = open_store()
-        await store.put_witnessed(log, 0, 3, ROOTS[0])
-        await store.put_witnessed(log, 3, 7, ROOTS[1])
+        await store.put_witnessed(log, 0, 3, ROOTS[0], b"note")
+        await store.put_witnessed(log, 3, 7, ROOTS[1], b"note")
         for old in (0, 3, 8):
             with pytest.raises(WitnessConflictError) as caught:
-                await store.put_witnessed(log, old, 9, ROOTS[2])
+                await store.put_witnessed(log, old, 9, ROOTS[2], b"note")
             assert caught.value.size == 7
             assert isinstance(caught.value, StoreConflictError)
         assert store.witnessed(log) == Witnessed(7, ROOTS[1])
@@ -73,23 +73,24 @@ class WitnessContract:
         again.close()
 
     async def test_cosigned_again_is_no_change(self, store: Store) -> None:
-        await store.put_witnessed(PEER, 0, 3, ROOTS[0])
-        await store.put_witnessed(PEER, 3, 3, ROOTS[0])
+        await store.put_witnessed(PEER, 0, 3, ROOTS[0], b"note")
+        await store.put_witnessed(PEER, 3, 3, ROOTS[0], b"note")
         assert store.witnessed(PEER) == Witnessed(3, ROOTS[0])
 
     @pytest.mark.parametrize(("size", "root"), [(3, ROOTS[1]), (2, ROOTS[0]), (0, EMPTY_ROOT)])
     async def test_nothing_else_is_cosigned_up_to_there(
         self, store: Store, size: int, root: bytes
     ) -> None:
-        await store.put_witnessed(PEER, 0, 3, ROOTS[0])
+        await store.put_witnessed(PEER, 0, 3, ROOTS[0], b"note")
         with pytest.raises(WitnessedRootError) as caught:
-            await store.put_witnessed(PEER, 3, size, root)
+            await store.put_witnessed(PEER, 3, size, root, b"note")
         assert (caught.value.log, caught.value.size) == (PEER, 3)
         assert store.witnessed(PEER) == Witnessed(3, ROOTS[0])
 
     async def test_of_two_requests_at_one_time_one_wins(self, store: Store) -> None:
         results = await asyncio.gather(
-            *(store.put_witnessed(PEER, 0, 3, root) for root in ROOTS), return_exceptions=True
+            *(store.put_witnessed(PEER, 0, 3, root, b"note") for root in ROOTS),
+            return_exceptions=True,
         )
         assert [type(result) for result in results] == [
             type(None),
@@ -120,7 +121,7 @@ class WitnessContract:
         ids = log.append_signals(4)
         assert store.first_missing(PEER) is None
         answers = {index: log.withhold_body(index) for index in (1, 3)}
-        log.append_unknown()  # its body is here; it waits for a newer version
+        log.append_unknown()  # it waits for a newer version, and so does its body
         log.erase_body(2)  # nobody believes this without a retraction
         await follow(store, log)
         assert store.first_missing(PEER) == 1
@@ -166,10 +167,10 @@ class WitnessContract:
             log.append_signals(3)
             await follow(store, log, certified=False)
         await certify(store, own, 2)
-        await store.put_witnessed(THIRD, 0, 1, ROOTS[0])  # of this log nothing is held
+        await store.put_witnessed(THIRD, 0, 1, ROOTS[0], b"note")  # of this log nothing is held
         assert store.vector() == [
-            LogPosition(OWN, 3, 2, own.frontier().root()[:8]),
-            LogPosition(PEER, 3, 0, peer.frontier().root()[:8]),
+            LogPosition(OWN, 3, 2, own.frontier().root()),
+            LogPosition(PEER, 3, 0, peer.frontier().root()),
         ]
         # A target is not held; a log that is suspended is told of all the same.
         peer.append_signals(1)
@@ -177,7 +178,7 @@ class WitnessContract:
         follower.offer(peer.checkpoint())
         await store.save_state(PEER, follower.state)
         await Shelf(store).suspend(PEER)
-        assert store.vector()[1] == LogPosition(PEER, 3, 0, peer.frontier(3).root()[:8])
+        assert store.vector()[1] == LogPosition(PEER, 3, 0, peer.frontier(3).root())
 
     async def test_vector_of_a_log_certified_on_the_way_to_a_checkpoint(self, store: Store) -> None:
         log = org_log()
@@ -188,9 +189,26 @@ class WitnessContract:
             await store.commit_segment(PEER, before, rows[before:size], state)
         assert store.vector() == []
         await certify(store, log, 2)
-        assert store.vector() == [LogPosition(PEER, 2, 2, log.frontier(2).root()[:8])]
+        assert store.vector() == [LogPosition(PEER, 2, 2, log.frontier(2).root())]
         await store.commit_segment(PEER, 3, rows[3:], state_at(log, 4))
-        assert store.vector() == [LogPosition(PEER, 4, 2, log.frontier(4).root()[:8])]
+        assert store.vector() == [LogPosition(PEER, 4, 2, log.frontier(4).root())]
+
+    async def test_vector_of_a_log_cosigned_on_the_way_to_a_checkpoint(self, store: Store) -> None:
+        """Else two members could hold, and cosign, two histories without ever noticing."""
+        log = org_log()
+        log.append_signals(4)
+        rows = plain_rows(log, 0, 4)
+        state = state_at(log, 3, checkpoint=None, target=log.checkpoint(4))
+        await store.commit_segment(PEER, 0, rows[:3], state)
+        root = log.frontier(2).root()
+        assert store.witnessed_note(PEER) is None
+        await store.put_witnessed(PEER, 0, 2, root, log.checkpoint(2))
+        assert store.vector() == [LogPosition(PEER, 2, 0, root)]
+        assert store.witnessed_note(PEER) == log.checkpoint(2)
+        await store.commit_segment(PEER, 3, rows[3:], state_at(log, 4))
+        assert store.vector() == [LogPosition(PEER, 4, 0, log.frontier(4).root())]
+        await store.put_witnessed(PEER, 2, 4, log.frontier(4).root(), log.checkpoint(4))
+        assert store.witnessed_note(PEER) == log.checkpoint(4)
 
     async def test_nothing_of_a_log_that_was_only_accused(self, store: Store) -> None:
         await Shelf(store).suspend(PEER)
@@ -210,4 +228,4 @@ class WitnessContract:
     async def test_vector_of_an_empty_log(self, store: Store) -> None:
         log = org_log()
         await store.save_state(PEER, FollowerState(0, Frontier(0, ()), log.checkpoint(0)))
-        assert store.vector() == [LogPosition(PEER, 0, 0, EMPTY_ROOT[:8])]
+        assert store.vector() == [LogPosition(PEER, 0, 0, EMPTY_ROOT)]

@@ -264,8 +264,10 @@ def test_rows_are_a_history_and_a_tree() -> None:
     rows = replica.rows
     assert rows.holds_entry(target)
     assert not rows.holds_entry("ab" * 32)
-    assert rows.holds_signal(target, 1)
-    assert not rows.holds_signal(target, 0)
+    signal = rows[0].envelope
+    assert signal is not None
+    assert rows.signal_expires(target, 1) == signal.expires
+    assert rows.signal_expires(target, 0) is None
     assert rows.is_retracted(target)
     assert not rows.accuses(log.name)
     assert rows.unread_accusations(4) == []

@@ -144,7 +144,7 @@ PLANTED: dict[str, tuple[object, str, object, str]] = {
     "anything can be retracted": (
         follower,
         "settle",
-        _settle_asking("holds_signal", True),
+        _settle_asking("signal_expires", 0),
         "did not publish",
     ),
     "days may fall": (
@@ -156,7 +156,7 @@ PLANTED: dict[str, tuple[object, str, object, str]] = {
     "an author accuses as often as it likes": (
         follower,
         "settle",
-        _settle_asking("accuses", False),
+        _settle_asking("accuses", None),
         "did not publish",
     ),
     "whoever serves a log is believed that bodies were erased": (

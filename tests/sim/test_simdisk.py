@@ -3,7 +3,6 @@
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack, closing
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -17,14 +16,12 @@ from orgnode.testing.simdisk import SimDisk, SimWriter
 
 
 class Bench:
-    """A disk with one table, in a file."""
+    """A disk with one table."""
 
-    def __init__(self, path: Path, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, image: bytes = b"") -> None:
         self.loop = VirtualLoop(seed)
-        self.path = path
-        self.disk = SimDisk(self.loop, Random(seed))
-        connection = sqlite3.connect(path, isolation_level=None)
-        connection.execute("PRAGMA journal_mode = WAL")
+        self.disk = SimDisk(self.loop, Random(seed), image)
+        connection = self.disk.connect(Path("nowhere"))
         connection.execute("CREATE TABLE IF NOT EXISTS t (n INTEGER PRIMARY KEY, data BLOB)")
         self.writer: SimWriter = self.disk.writer(connection)
 
@@ -36,11 +33,7 @@ class Bench:
         return await self.writer.write(run)
 
     def stored(self) -> list[int]:
-        with ExitStack() as stack:
-            connection = self.writer.connection
-            if self.writer.closed:
-                connection = stack.enter_context(closing(sqlite3.connect(self.path)))
-            return [n for (n,) in connection.execute("SELECT n FROM t ORDER BY n")]
+        return [n for (n,) in self.disk.database.execute("SELECT n FROM t ORDER BY n")]
 
     def play(self, scenario: Callable[["Bench"], Awaitable[Any]]) -> Any:
         async def main() -> Any:
@@ -53,8 +46,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path / "disk.db")
+def bench() -> Bench:
+    return Bench()
 
 
 def test_a_write_takes_time_and_is_there(bench: Bench) -> None:
@@ -93,11 +86,11 @@ def test_one_that_fails_fails_alone(bench: Bench) -> None:
     bench.play(scenario)
 
 
-def test_a_crash_loses_the_end_and_keeps_the_beginning(tmp_path: Path) -> None:
+def test_a_crash_loses_the_end_and_keeps_the_beginning() -> None:
     kept = set()
     lost: dict[str, int] = {}
     for seed in range(30):
-        bench = Bench(tmp_path / f"{seed}.db", seed)
+        bench = Bench(seed)
 
         async def scenario(bench: Bench) -> list[int]:
             told: list[int] = []
@@ -129,9 +122,9 @@ def test_a_crash_loses_the_end_and_keeps_the_beginning(tmp_path: Path) -> None:
     assert lost["write lost in a crash"] > 5
 
 
-def test_what_was_acknowledged_is_there_after_a_crash(tmp_path: Path) -> None:
+def test_what_was_acknowledged_is_there_after_a_crash() -> None:
     for seed in range(20):
-        bench = Bench(tmp_path / f"{seed}.db", seed)
+        bench = Bench(seed)
 
         async def scenario(bench: Bench) -> list[int]:
             told: list[int] = []
@@ -182,7 +175,7 @@ def test_close_writes_what_waits(bench: Bench) -> None:
     assert bench.stored() == [1]
 
 
-def test_an_image_holds_what_is_durable(bench: Bench, tmp_path: Path) -> None:
+def test_an_image_holds_what_is_durable(bench: Bench) -> None:
     async def scenario(bench: Bench) -> bytes:
         await bench.put(1)
         waiting = asyncio.create_task(bench.put(2))
@@ -191,7 +184,7 @@ def test_an_image_holds_what_is_durable(bench: Bench, tmp_path: Path) -> None:
         await waiting
         return image
 
-    (tmp_path / "copy.db").write_bytes(bench.play(scenario))
-    copy = Bench(tmp_path / "copy.db")
-    copy.writer.abandon()
-    assert (copy.stored(), bench.stored()) == ([1], [1, 2])
+    image = bench.play(scenario)
+    assert (Bench(image=image).stored(), bench.stored()) == ([1], [1, 2])
+    bench.disk.replace(image)
+    assert bench.stored() == [1]

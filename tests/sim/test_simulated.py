@@ -14,11 +14,13 @@ from mesh.testing.network import Conditions
 from orgnode.federation.chasing import Chaser
 from orgnode.federation.gossip import Gossip
 from orgnode.federation.held import HeldLog
+from orgnode.store.errors import StoreDamagedError
 from orgnode.testing import simsuite
 from orgnode.testing.conducts import MAKERS
 from orgnode.testing.plantedbugs import PLANTED, PlantedBug
 from orgnode.testing.scale import measure
 from orgnode.testing.simcommand import app
+from orgnode.testing.simnode import SimNode
 from orgnode.testing.simplan import LIVENESS, SAFETY, Deed, Plan, draw_plan, quorum_of
 from orgnode.testing.simsuite import find, replay_command, run_seed
 from orgnode.testing.simulated import Outcome, simulate
@@ -164,6 +166,14 @@ def test_a_mesh_that_does_not_settle_breaks_the_run(planted: pytest.MonkeyPatch)
     assert isinstance(outcome.violation, ViolationError)
 
 
+def test_a_node_that_does_not_start_breaks_the_run(planted: pytest.MonkeyPatch) -> None:
+    def damaged(self: object) -> None:
+        raise StoreDamagedError("its state can't be read")
+
+    planted.setattr(SimNode, "_assemble", damaged)
+    assert broken(simulate(quiet_plan(mode=SAFETY))) == "a node does not start"
+
+
 def test_faults_do_break_what_is_not_healed() -> None:
     # All links of one member are cut to the end: it can't have what the others have.
     plan = quiet_plan()
@@ -183,7 +193,7 @@ def test_faults_do_break_what_is_not_healed() -> None:
 
 
 def test_a_larger_mesh_costs_what_it_costs_each_time() -> None:
-    first, again = (measure(6, 30) for _ in range(2))
+    first, again = (measure(10, 50) for _ in range(2))
     assert replace(first, cpu_seconds=0.0) == replace(again, cpu_seconds=0.0)
     assert first.to_certify <= first.to_settle < 5.0
     assert first.messages_per_node < 200

@@ -158,6 +158,37 @@ def test_a_killed_machine_runs_nothing_more() -> None:
     VirtualLoop().run(main())
 
 
+def test_tasks_of_a_killed_machine_wait_for_nothing_any_more() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        machine = Machine("a", loop)
+        machine.start(asyncio.sleep(5), "of the dead")
+        machine.kill()
+        assert loop.tasks_of(machine) == 0
+        await asyncio.Event().wait()
+
+    with pytest.raises(DeadlockError) as told:
+        VirtualLoop().run(main())
+    assert "of the dead" not in str(told.value)
+
+
+def test_a_failure_just_before_the_power_is_cut_is_not_lost() -> None:
+    async def fail() -> None:
+        raise OSError("it was at fault")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        machine = Machine("a", loop)
+        machine.start(fail())
+        await asyncio.sleep(1)
+        machine.kill()
+
+    with pytest.raises(BaseExceptionGroup):
+        VirtualLoop().run(main())
+
+
 def test_an_error_of_a_killed_machine_is_lost_with_it() -> None:
     async def fail() -> None:
         await asyncio.sleep(1)

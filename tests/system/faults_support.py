@@ -23,7 +23,7 @@ from mesh.evaluation import compose_answer, open_request
 from mesh.member import log_origin
 from mesh.testing.members import TestMember, TestMesh
 from mesh.testing.orglog import OrgLog
-from mesh.vector import ROOT_PREFIX_BYTES, LogPosition, encode_vector
+from mesh.vector import LogPosition, encode_vector
 from mesh.wire import WireLimits, decode_announcement
 from mesh.witness import AddCheckpoint
 from orgnode.client import NodeClient
@@ -223,7 +223,7 @@ def taking_part(world: TestMesh, log: OrgLog, answer: Answer) -> Answer:
 
     def answers(method: str, path: str, body: bytes) -> Reply | bytes | None:
         if path == GOSSIP:
-            root = log.frontier().root()[:ROOT_PREFIX_BYTES]
+            root = log.frontier().root()
             return encode_vector([LogPosition(log.name, log.size, log.size, root)])
         if path == ANNOUNCE:
             told = decode_announcement(body, WireLimits())

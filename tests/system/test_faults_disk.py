@@ -56,10 +56,19 @@ async def through_a_full_disk(
         # It serves all that it has, says that it lives, and refuses again, not more or less.
         held = await held_by(node.directory, provisional=True)
         assert held == dict.fromkeys(acknowledged, "live")
-        assert (await client.ready()).ready
+        # No load balancer sends it more meanwhile, and a person is told.
+        ready = await client.ready()
+        assert not ready.ready
+        assert refusal.code in ready.reasons[0]
+        assert "disk" in {one.kind for one in await client.alerts()}
         again = await report_until_refused(client, acknowledged)
         assert again.code == refusal.code
         free()
+        # Nobody asks it for anything: it finds out by itself.
+        async with asyncio.timeout(SECONDS):
+            while not (await client.ready()).ready:
+                await asyncio.sleep(0.05)
+        assert "disk" not in {one.kind for one in await client.alerts()}
         acknowledged.append((await client.report(**incident(f"{TEXT} after"))).signal)
         # What could not be written down meanwhile is asked for again: all of it gets certified.
         async with asyncio.timeout(SECONDS):

@@ -101,7 +101,8 @@ def test_people_read_it_in_words(stopped: Path) -> None:
         ran = orgnode("--data-dir", stopped, "run")
     assert (ran.code, ran.out) == (1, "")
     assert "PortInUseError: federation port" in ran.err
-    assert "→ stop the other process" in ran.err
+    assert "→ perhaps a copy of this node runs already" in ran.err
+    assert "never start a second one" in ran.err
     assert "Traceback" not in ran.err
 
 

@@ -274,6 +274,19 @@ def test_logs_verify_while_the_node_runs(acme: Path, liar: Path) -> None:
     assert (nobody.code, nobody.error["code"]) == (1, "UnknownMemberError")
 
 
+def test_a_node_that_was_told_to_end_is_no_crash(directory: Path, birch: Path) -> None:
+    network = TestNetwork.open(directory)
+    (process,) = (org.process for org in network.orgs if org.directory == birch)
+    assert process is not None
+    assert process.send(signal.SIGTERM)
+    assert process.wait(30)
+    found = orgnode("--json", "testnet", "status", "--dir", directory).objects
+    assert {one["name"]: one["state"] for one in found}["birch.example"] == "stopped"
+    up = orgnode("--json", "testnet", "up", "--dir", directory)
+    assert up.code == 0
+    assert {one["state"] for one in up.objects} == {"running"}
+
+
 def test_a_killed_node_is_seen_and_started_again(directory: Path, acme: Path, birch: Path) -> None:
     network = TestNetwork.open(directory)
     victim = next(org for org in network.orgs if org.directory == birch)

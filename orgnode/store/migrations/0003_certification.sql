@@ -19,7 +19,8 @@ CREATE TABLE certificate (
 CREATE TABLE witnessed (
     log  INTEGER PRIMARY KEY REFERENCES log (id),
     size INTEGER NOT NULL CHECK (size >= 0),
-    root BLOB    NOT NULL CHECK (length(root) = 32)
+    root BLOB    NOT NULL CHECK (length(root) = 32),
+    note BLOB    NOT NULL -- the checkpoint as the log signed it, without cosignatures
 ) STRICT;
 
 CREATE TRIGGER witnessed_is_one_history BEFORE UPDATE ON witnessed
@@ -29,14 +30,16 @@ BEGIN SELECT RAISE(ABORT, 'cosigned is cosigned'); END;
 CREATE TRIGGER witnessed_is_for_ever BEFORE DELETE ON witnessed
 BEGIN SELECT RAISE(ABORT, 'cosigned is cosigned'); END;
 
--- Entries whose body is awaited: a witness cosigns nothing beyond the first of them.
-CREATE INDEX entry_awaited ON entry (log, idx) WHERE retry = 1 AND body = 'missing';
+-- Entries whose body is awaited: a witness cosigns nothing beyond the first of them. Of an entry
+-- that can't be read yet (it has no `kind`) no body is kept or awaited.
+CREATE INDEX entry_awaited ON entry (log, idx)
+WHERE retry = 1 AND body = 'missing' AND kind IS NOT NULL;
 
 -- Entries of evidence that could not be read yet: one of them may accuse a log already.
 CREATE INDEX entry_unread ON entry (log, idx) WHERE retry = 1 AND kind = 'evidence';
 
--- How many entries that stand (their note is in order) a log has of each day; `counted` of them are
--- of kinds that use up the day's quota.
+-- How many entries that stand (their note is in order) a log has of each day, retractions apart;
+-- `counted` of them are of kinds that use up the day's quota.
 CREATE TABLE log_day (
     log     INTEGER NOT NULL REFERENCES log (id),
     day     INTEGER NOT NULL,
@@ -45,7 +48,7 @@ CREATE TABLE log_day (
     PRIMARY KEY (log, day)
 ) STRICT, WITHOUT ROWID;
 
--- Logs that a log holds accepted evidence against, by name.
+-- Logs that a log holds accepted evidence against, by name; `entry` is the newest of it.
 CREATE TABLE accusation (
     log     INTEGER NOT NULL REFERENCES log (id),
     accused TEXT    NOT NULL,
@@ -66,13 +69,24 @@ CREATE INDEX retraction_by_entry ON retraction (entry);
 
 -- Tokens of withdrawn signals, as SHA-256 of each, for the tokens are erased: a signal of the same
 -- log that stands after the retraction (`entry`) and is dated `until` or earlier does not hold them.
+-- Whatever it is dated, it does not hold them here until the day `rest` has passed, which follows
+-- from the day on which this node got to know of the retraction.
 CREATE TABLE cooldown (
     log    INTEGER NOT NULL REFERENCES log (id),
     digest BLOB    NOT NULL CHECK (length(digest) = 32),
     entry  INTEGER NOT NULL REFERENCES entry (id),
     until  INTEGER NOT NULL,
+    rest   INTEGER NOT NULL,
     PRIMARY KEY (log, digest, entry)
 ) STRICT, WITHOUT ROWID;
+
+-- Certified signals (`entry`) some of whose tokens rest here, and are to be looked at again.
+CREATE TABLE resting (
+    entry INTEGER PRIMARY KEY REFERENCES entry (id),
+    rest  INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX resting_by_day ON resting (rest);
 
 -- `provisional` is 1 for what happened to a signal before it was certified. A CHECK can't be
 -- altered, so the table is made anew; numbers go on where they stopped.
@@ -126,8 +140,8 @@ DELETE FROM outcome_count;
 INSERT INTO outcome_count SELECT log, outcome, count(*) FROM entry GROUP BY log, outcome;
 
 INSERT INTO log_day
-SELECT log, day, count(*), sum(kind <> 'retraction') FROM entry
-WHERE kind IS NOT NULL AND error NOT IN
+SELECT log, day, count(*), count(*) FROM entry
+WHERE kind IS NOT NULL AND kind <> 'retraction' AND error NOT IN
     ('DatedAheadError', 'DuplicateEntryError', 'ExpiryBeforeDayError', 'ExpiryTooFarError',
      'ExpiryTooSoonError')
 GROUP BY log, day;

@@ -30,6 +30,7 @@ from mesh.wire import Present
 from orgnode.alerts import Alerts
 from orgnode.api import ApiOptions, LocalServer, PeerStatus, Readiness, build_app
 from orgnode.checking import Checker, PolicyFile
+from orgnode.errors import OrgnodeError
 from orgnode.feed import FeedHub
 from orgnode.metrics import Metrics
 from orgnode.ownlog import Appended, Draft, OwnLog
@@ -112,6 +113,8 @@ class ApiNode:
     max_subscribers: int = 200
     reasons: tuple[str, ...] = ()
     recovering: str = ""
+    halted: OrgnodeError | None = None
+    instance: str = "this run"
     statuses: list[PeerStatus] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -165,7 +168,7 @@ class ApiNode:
         )
 
     def readiness(self) -> Readiness:
-        return Readiness(self.reasons, self.recovering)
+        return Readiness(self.reasons, self.recovering, self.halted)
 
     def peers(self) -> Sequence[PeerStatus]:
         return self.statuses

@@ -14,6 +14,7 @@ from api_support import TOKEN, ApiNode, Served, serving
 from typer.testing import CliRunner
 
 from orgnode.cli import app
+from orgnode.datadir import DataDir, RunInfo
 from orgnode.files import write_file
 
 
@@ -75,4 +76,6 @@ async def console_of(node: ApiNode, directory: Path) -> AsyncIterator[Console]:
     async with serving(node) as api:
         config = directory / "config.toml"
         config.write_text(config.read_text().replace("port = 1", f"port = {api.server.port}"))
+        run_info = RunInfo(1, "127.0.0.1", api.server.port, 1, node.instance)
+        DataDir(directory).write_run(run_info)
         yield Console(api, directory)

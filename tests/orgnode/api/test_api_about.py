@@ -20,6 +20,7 @@ from orgnode.api.app import ApiOptions, build_app, routes_of
 from orgnode.api.models import FeedItem, SignalsAnswer
 from orgnode.api.node_models import AlertsAnswer, ConstraintsAnswer, PeersAnswer, StatusAnswer
 from orgnode.api.services import recovery_reason
+from orgnode.federation.errors import ForkedSelfError
 
 
 async def test_status_says_what_the_node_is_and_holds(api: Served, peer_log: OrgLog) -> None:
@@ -96,6 +97,10 @@ def test_a_recovering_node_says_whom_it_waits_for() -> None:
         "(2 of 3 answered; waiting for birch.example, dune.example)"
     )
     assert recovery_reason(3, 3, []) == ("asking members about this node's past (3 of 3 answered)")
+    assert recovery_reason(2, 3, ["dune.example"], restored=True) == (
+        "asking members about this node's past "
+        "(2 of 3 answered; after a restore all of them must; waiting for dune.example)"
+    )
 
 
 async def test_constraints_come_with_what_proves_them(api: Served) -> None:
@@ -120,7 +125,9 @@ async def test_a_browser_is_told_what_this_is_and_nothing_of_the_node(api: Serve
 async def test_health_and_readiness(api: Served) -> None:
     plain: dict[str, Any] = {"headers": {"Authorization": ""}}
     assert await api.get("/healthz", **plain) == (200, {"status": "ok"})
-    signing = {"ready": True, "reasons": [], "recovering": ""}
+    signing = {
+        "ready": True, "reasons": [], "recovering": "", "halted": None, "instance": "this run",
+    }  # fmt: skip
     assert await api.get("/readyz", **plain) == (200, signing)
     waits = recovery_reason(1, 2, ["birch.example"])
     api.node.recovering = waits
@@ -128,6 +135,11 @@ async def test_health_and_readiness(api: Served) -> None:
     _, status = await api.get("/v1/status")
     assert (status["ready"], status["recovering"]) == (True, waits)
     api.node.recovering = ""
+    api.node.halted = ForkedSelfError("two histories", hint="keep both")
+    halted = {"code": "ForkedSelfError", "message": "two histories", "hint": "keep both"}
+    assert await api.get("/readyz", **plain) == (200, {**signing, "halted": halted})
+    assert (await api.get("/v1/status"))[1]["halted"] == halted
+    api.node.halted = None
     api.node.reasons = ("draining", "own log not loaded")
     assert await api.get("/healthz", **plain) == (200, {"status": "ok"})
     assert await api.get("/readyz", **plain) == (

@@ -101,7 +101,9 @@ async def test_three_benign_texts_keep_their_tokens_from_blocking(api: Served) -
         shadowed += made.shadowed
     status, answered = await api.post("/v1/check", {"text": NOTICE + TEXTS[3], "risk": 0.5})
     assert (answered["answer"], answered["check"]) == ("escalate", None)
-    assert {one["token"] for one in answered["tokens"] if one["held"]} == set(shadowed)
+    name_of = api.node.checker.breaker.name_of
+    held = [one["token"] for one in answered["tokens"] if one["held"]]
+    assert {name_of(token) for token in held} == set(shadowed)
 
     status, shown = await api.get("/v1/breaker")
     assert status == 200
@@ -112,7 +114,8 @@ async def test_three_benign_texts_keep_their_tokens_from_blocking(api: Served) -
     assert all(set(one.checks) == {two.check for two in breaker.judged} for one in breaker.shadow)
     assert (breaker.waiting, breaker.blocked, breaker.seconds, breaker.alarm) == ([], 3, 600, False)
 
-    for token in shadowed:
+    # By its name, or as the answer of a check has it.
+    for token in (*held[:2], *sorted(set(shadowed) - set(map(name_of, held[:2])))):
         status, answered = await api.post(f"/v1/breaker/{token}/lift", {})
         assert (status, answered) == (200, {"token": token})
     await blocked(api, TEXTS[3])
@@ -206,6 +209,25 @@ async def test_the_command_line_from_a_block_to_its_end(console: Console) -> Non
     ran = await console("breaker", "lift", tokens[1], "--json")
     assert json.loads(ran.out.splitlines()[-1]) == {"token": tokens[1]}
     assert len((await console("breaker", "--json")).json["shadow"]) == len(tokens) - 2
+
+
+async def test_what_holds_a_token_is_a_malicious_verdict(console: Console) -> None:
+    """Benign verdicts before it speak for nothing: it is named, not the number of texts."""
+    checks = [await blocked(console.api, text) for text in TEXTS[:4]]
+    for check in checks[:2]:
+        assert "three texts" in (await console("breaker", "judge", check, "benign")).out
+    await console("breaker", "judge", checks[2], "malicious")
+    ran = await console("breaker", "judge", checks[3], "benign")
+    assert f"because a person judged {checks[2][:12]} malicious" in ran.words
+    assert "judged benign by persons since" in ran.words
+    told = (await console("breaker", "judge", checks[3], "benign", "--json")).json
+    assert (told["shadowed"], told["malicious"]) == ([], [checks[2]])
+    assert told["upheld"]
+    # That verdict taken back, the tokens are still held: what was said before does not count.
+    ran = await console("breaker", "judge", checks[2], "benign")
+    assert "had them block again, or judged a text with them malicious" in ran.words
+    ran = await console("breaker", "judge", checks[0], "benign")
+    assert "can't block here any more" in ran.words
 
 
 async def test_digits_that_mean_nothing_or_too_much(

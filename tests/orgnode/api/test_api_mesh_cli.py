@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest_asyncio
 from api_support import ApiNode, incident, open_store
 from console_support import Console, console_of, make_directory
 
+from mesh.evidence import split_evidence
 from mesh.receipt import compose_receipt
 from mesh.testing import TODAY, OrgLog, TestMesh
 from orgnode.api import PeerStatus, incidents
@@ -158,7 +161,7 @@ async def test_show_lists_receipts_of_a_retraction(console: Console) -> None:
         await node.store.put_receipt(retraction, name, note)
     shown = await console("show", published)
     assert (
-        f"erased at {others[0]} (2026-11-21) never had it {others[1]} (2026-11-21) "
+        f"erased at {others[0]} (2026-11-21) kept, unread, at {others[1]} (2026-11-21) "
         f"not heard from {others[2]}"
     ) in shown.words
 
@@ -186,6 +189,53 @@ async def test_the_feed_ends_though_its_newest_event_is_not_shown(
 
 async def test_an_empty_feed_says_so(console: Console) -> None:
     assert "nothing happened yet" in (await console("feed")).out
+    await console.api.node.fill(1, certified=False)
+    newest = console.api.node.store.last_seq()
+    for options, said in (
+        ((), "nothing counts yet"),
+        (("--last", "0"), "--last 0 shows nothing of the past"),
+        (("--after", str(newest)), f"nothing happened behind event {newest} yet"),
+        (("--type", "evidence"), "no event matches"),
+    ):
+        out = (await console("feed", *options)).out
+        assert said in out
+        assert "nothing happened yet" not in out
+
+
+async def test_so_many_events_are_shown_as_were_asked_for(console: Console) -> None:
+    node, log = console.api.node, log_of(console)
+    for certified in (True, False, True, False, False, True, False):
+        log.append_signals(3)
+        await node.follow(log, certified)
+    every = (await console("feed", "--json", "--after", "0")).objects
+    assert len(every) > 8
+    for last in (1, 5, 8, len(every), 1_000):
+        found = (await console("feed", "--json", "--last", str(last))).objects
+        assert found == every[-last:]
+    first = every[0]["signal"]["category"]
+    wanted = [one for one in every if one["signal"]["category"] == first]
+    found = await console("feed", "--json", "--last", "1", "--category", first)
+    assert found.objects == wanted[-1:]
+
+
+async def test_following_begins_with_so_many_past_events(console: Console) -> None:
+    node, log = console.api.node, log_of(console)
+    for certified in (True, False):
+        log.append_signals(4)
+        await node.follow(log, certified)
+    every = (await console("feed", "--json", "--after", "0")).objects
+    following = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "orgnode", "--data-dir", str(console.directory),
+        "feed", "--follow", "--json", "--last", "2",
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert following.stdout is not None
+    try:
+        lines = [await asyncio.wait_for(following.stdout.readline(), 30) for _ in range(2)]
+        assert [json.loads(line) for line in lines] == every[-2:]
+    finally:
+        following.terminate()
+        assert await following.wait() == 0
 
 
 async def test_report_can_wait_for_the_quorum(
@@ -198,6 +248,8 @@ async def test_report_can_wait_for_the_quorum(
     ran = await console(*REPORT, "--wait")
     assert ran.code == 0
     assert "certified not yet within ten seconds" in ran.words
+    assert "Who does not: `orgnode peers`, `orgnode alerts`." in ran.words
+    assert "as soon as enough members answer" not in (await console(*REPORT)).words
     ran = await console(*REPORT, "--json")
     assert ran.json["certified"] is False
     rows = [json.dumps(incident(text=f"attack {place}")) for place in range(40)]
@@ -226,7 +278,8 @@ async def test_a_file_that_waits_in_vain_once_waits_no_more(
     rows = [json.dumps(incident(text=f"attack {place}")) for place in range(80)]
     (tmp_path / "incidents.jsonl").write_text("\n".join(rows))
     ran = await console("report", "--file", tmp_path / "incidents.jsonl", "--wait")
-    assert "80 published" in ran.words
+    assert "80 published, 0 of 80 certified within ten seconds: see `orgnode alerts`" in ran.words
+    assert ran.code == 0
     assert waited == 1
 
 
@@ -243,6 +296,72 @@ async def test_verify_says_whether_a_quorum_holds_it(console: Console) -> None:
     assert "3 of 4 members" in ran.out
     told = (await console("verify", signal[:8], "--json")).json
     assert (told["valid"], told["certified"]) == (True, True)
+
+
+async def test_verify_says_that_a_suspended_member_s_signal_counts_nowhere(
+    console: Console,
+) -> None:
+    node, log = console.api.node, log_of(console)
+    (signal,) = log.append_signals(1)
+    await node.follow(log)
+    told = (await console("verify", signal, "--json")).json
+    assert (told["status"], told["suspended"]) == ("live", False)
+    fork = log.fork(0)
+    fork.append_signals(1)
+    proof = split_evidence(node.mesh, log.name, log.checkpoint(), fork.checkpoint())
+    state = replace(node.store.state(log.name), evidence=proof)
+    await node.store.save_state(log.name, state)
+    ran = await console("verify", signal)
+    assert ran.code == 0
+    assert "! suspended its issuer showed two histories; counts nowhere" in ran.words
+    told = (await console("verify", signal, "--json")).json
+    assert (told["valid"], told["suspended"]) == (True, True)
+    assert told["steps"][-1]["name"] == "suspended"
+
+
+async def test_the_same_is_not_said_twice_of_a_signal(console: Console) -> None:
+    node, log = console.api.node, log_of(console)
+    (signal,) = log.append_signals(1)
+    await node.follow(log, certified=False)
+    ran = await console("sighting", signal, "confirm")
+    assert f"Confirmed {log.name}'s signal." in ran.out
+    assert "nothing counts yet" in ran.out
+    size = node.store.state(node.name).size
+    ran = await console("sighting", signal, "confirm")
+    assert (ran.code, "Confirmed already; nothing was added." in ran.out) == (0, True)
+    assert (await console("sighting", signal, "confirm", "--json")).json["duplicate"] is True
+    assert node.store.state(node.name).size == size
+    await node.certify(log.name)
+    ran = await console("sighting", signal, "deny")
+    assert f"Denied {log.name}'s signal." in ran.out
+    assert "nothing counts yet" not in ran.out
+    again = (await console("sighting", signal, "deny", "--json")).json
+    assert (again["duplicate"], again["index"]) == (True, size)
+
+
+async def test_a_lowered_confidence_is_explained(console: Console) -> None:
+    node = console.api.node
+    known = await node.knowledge.signal(1, ["ab" * 32], confidence=80)
+    ran = await console(*REPORT, "--derived-from", known[:12])
+    assert (
+        f"confidence 64 %, lowered from 80 %: its parent {known[:12]} allows no more" in ran.words
+    )
+    told = (await console(*REPORT, "--derived-from", known, "--json")).json
+    assert (told["lowered_from"], told["derived_from"]) == (80, known)
+    for options in (("--derived-from", known, "--confidence", "64"), ()):
+        ran = await console(*REPORT, *options)
+        assert "lowered from" not in ran.words
+        assert "lowered_from" not in (await console(*REPORT, *options, "--json")).json
+    ran = await console(*REPORT, "--derived-from", "ab" * 32)
+    assert ran.code == 1
+    assert "`--derived-from`" in ran.err
+    assert "`derived_from`" not in ran.err
+
+
+async def test_check_names_its_tier(console: Console) -> None:
+    assert "tier local: what was promoted" in (await console("check", "hello")).words
+    ran = await console("check", "hello", "--risk", "0.8")
+    assert "tier global: as regional, with more time" in ran.words
 
 
 async def test_a_proof_is_written_while_the_node_runs(console: Console, tmp_path: Path) -> None:

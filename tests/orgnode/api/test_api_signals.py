@@ -6,6 +6,7 @@ from base64 import b64decode
 from dataclasses import replace
 from random import Random
 
+import pytest
 from api_support import Served, incident
 
 from mesh.days import format_day
@@ -14,6 +15,7 @@ from mesh.receipt import compose_receipt
 from mesh.signal import parse_signal
 from mesh.testing import TODAY, Lie, OrgLog, falsify
 from mesh.verification import verify_published
+from orgnode.store import FeedFilter
 from orgnode.testing.knowledge import COSIGNED
 
 
@@ -147,12 +149,34 @@ async def test_a_signal_shows_who_cosigned_it(api: Served, peer_log: OrgLog) -> 
     _, shown = await api.get(f"/v1/signals/{signal}")
     owner = peer_log.name
     others = [card.name for card in api.node.mesh.peers_of(owner)][:2]
+    since = shown["certificate"]["counts_since"]
     assert shown["certificate"] == {
         "size": 2,
         "time": COSIGNED + 1,
+        "counts_since": since,
         "cosigners": sorted([owner, *others]),
         "quorum": 3,
     }
+    (event,) = [
+        one
+        for one in api.node.store.events(0, FeedFilter(types=frozenset({"signal"})))
+        if one.data["signal"]["id"] == signal
+    ]
+    assert since == event.at, "when it began to count here"
+    # A newer certificate covers it too, and says nothing new of it.
+    peer_log.append_signals(1)
+    await api.node.follow(peer_log)
+    _, shown = await api.get(f"/v1/signals/{signal}")
+    assert (shown["certificate"]["size"], shown["certificate"]["counts_since"]) == (4, since)
+
+
+@pytest.mark.parametrize("asked", ["limit=-1", "limit=0", "limit=501", "limit=many"])
+async def test_a_number_out_of_range_is_told_its_range(api: Served, asked: str) -> None:
+    status, refused = await api.get(f"/v1/signals?{asked}")
+    assert (status, refused["error"]["code"]) == (400, "InvalidQueryError")
+    assert "limit: give a whole number from 1 to 500" in refused["error"]["message"]
+    status, refused = await api.get("/v1/feed?after=-1")
+    assert (status, "from 0 to" in refused["error"]["message"]) == (400, True)
 
 
 async def test_a_suspended_member_s_signals_are_shown_only_if_asked_for(

@@ -154,8 +154,9 @@ async def test_a_node_that_does_not_answer_in_time() -> None:
 
     async with _stand_in({"/v1/status": silent}) as url:
         async with NodeClient(url, TOKEN, timeout=0.1) as node:
-            with pytest.raises(NodeUnreachableError, match="in time"):
+            with pytest.raises(NodeUnreachableError, match="in time") as caught:
                 await node.status()
+            assert caught.value.hint.startswith("it runs, "), "to start it would not help"
         release.set()
 
 

@@ -7,6 +7,7 @@ import random
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -94,15 +95,17 @@ async def test_a_template_in_an_attack_stops_blocking_and_the_attack_does_not(
 ) -> None:
     await poisoned(checks)
     shadowed = await heal(checks, by=by)
-    template = set(checks.knowledge.tokens(TEMPLATE))
+    name_of = checks.checker.breaker.name_of
+    template = set(map(name_of, checks.knowledge.tokens(TEMPLATE)))
     assert len(shadowed) >= 4
-    assert set(shadowed) <= set(checks.knowledge.tokens(TEMPLATE + ATTACK))
+    assert set(shadowed) <= set(map(name_of, checks.knowledge.tokens(TEMPLATE + ATTACK)))
     assert len(set(shadowed) - template) <= 1  # a window on its edge
     for question in QUESTIONS:
         answer = await ask(checks, TEMPLATE + question)
         assert (answer.answer, answer.check) == (Verdict.ESCALATE, None)
         assert "the breaker holds" in answer.reason
-        assert {one.token for one in answer.tokens if one.held} <= set(shadowed)
+        assert {name_of(one.token) for one in answer.tokens if one.held} <= set(shadowed)
+        assert any(one.held for one in answer.tokens)
     assert (await ask(checks, TEMPLATE + ATTACK)).answer is Verdict.BLOCK
     checks.metrics.render()
     assert checks.metric("orgnode_breaker_tokens") == len(shadowed)
@@ -126,7 +129,7 @@ async def test_flooding_a_known_attack_alerts_and_never_lifts_its_block(checks: 
         assert (await ask(checks, text)).answer is Verdict.BLOCK
         raised = (VOLUME_ALERT, "checks") in checks.alerts.current
         assert raised == (round_ + 1 >= MANY_BLOCKS)
-    assert breaker.held == frozenset()
+    assert breaker.held.names == frozenset()
     assert breaker.status().alarm
     assert breaker.status().blocked == 3 * MANY_BLOCKS
     assert (
@@ -150,7 +153,7 @@ async def test_evaluators_that_are_fooled_by_one_attack_do_not_lift_its_block(
         words[rng.randrange(len(words))] = f"{rng.getrandbits(30):x}"
         check = await blocked(checks, " ".join(words))
         await checks.checker.breaker.judge(check, BENIGNLY, EVALUATOR)
-    assert checks.checker.breaker.held == frozenset()
+    assert checks.checker.breaker.held.names == frozenset()
     assert (await ask(checks, ATTACK)).answer is Verdict.BLOCK
 
 
@@ -264,7 +267,7 @@ async def test_only_tokens_that_counted_for_the_block_are_suspect(checks: Checks
     strong = {one.token for one in answer.tokens if one.sufficient}
     assert len(strong) < len(answer.tokens)
     (waiting,) = checks.checker.breaker.status().waiting
-    assert set(waiting.tokens) == strong
+    assert set(waiting.tokens) == set(map(checks.checker.breaker.name_of, strong))
     assert len(waiting.others) == answer.windows - len(strong)
 
 
@@ -283,12 +286,15 @@ async def test_no_text_is_kept_but_under_the_key(checks: Checks, tmp_path: Path)
         text = TEMPLATE + question
         for word in ("harbour", "library", "atlas", "heating", "cookery", "ferry"):
             assert word.encode() not in kept
-        known_tokens = set(checks.knowledge.tokens(TEMPLATE + ATTACK))
         for window in checks.knowledge.windows(text):
             for form in (window, window.hex().encode(), window[:8].hex().encode()):
                 assert form not in kept
+            # Nor a token: the signal that it is of may be retracted.
             token = checks.knowledge.holder.token(window)
-            assert (token.encode() in kept) <= (token in known_tokens)
+            raw = bytes.fromhex(token)
+            for form in (token.encode(), raw):
+                assert form not in kept
+                assert sha256(form).hexdigest().encode() not in kept
     # The ids and digests are another node's for another secret.
     mine = {one.text.check for one in checks.checker.breaker.status().judged}
     checks.checker.breaker = CheckBreaker(_Nothing(), bytes(32))
@@ -327,11 +333,11 @@ async def test_everything_is_durable_before_it_is_answered(
         shadowed += judged.shadowed
         after = reopened(world, tmp_path)
         assert check in {one.text.check for one in after.status().judged}
-        assert after.held == frozenset(shadowed) == checks.checker.breaker.held
+        assert after.held.names == frozenset(shadowed) == checks.checker.breaker.held.names
     waiting = await blocked(checks, TEMPLATE + ATTACK)
     await checks.checker.breaker.lift(shadowed[0])
     after = reopened(world, tmp_path)
-    assert after.held == frozenset(shadowed[1:])
+    assert after.held.names == frozenset(shadowed[1:])
     # How much was blocked lately is all that a restart forgets.
     assert after.status() == replace(checks.checker.breaker.status(), blocked=0, alarm=False)
     assert [one.check for one in after.status().waiting] == [waiting]
@@ -356,16 +362,16 @@ async def test_a_disk_that_fails_changes_nothing_and_the_block_stands(
         assert (answer.answer, answer.check) == (Verdict.BLOCK, None)
         with pytest.raises(StoreFullError):
             await breaker.judge(checks_[2], BENIGNLY, PERSON)
-    assert (breaker.held, breaker.status().judged) == (frozenset(), before.judged)
+    assert (breaker.held.names, breaker.status().judged) == (frozenset(), before.judged)
     assert breaker.status().waiting == before.waiting
     assert len((await breaker.judge(checks_[2], BENIGNLY, PERSON)).shadowed) >= 4
-    (token, *_) = breaker.held
+    (token, *_) = breaker.held.names
     with monkeypatch.context() as patch:
         patch.setattr(store, "set_meta", full)
         with pytest.raises(StoreFullError):
             await breaker.lift(token)
-    assert token in breaker.held
-    assert {one.token for one in breaker.status().shadow} == breaker.held
+    assert {one.token for one in breaker.status().shadow} == breaker.held.names
+    assert token in breaker.held.names
 
 
 async def test_judgements_at_one_time_are_all_kept(checks: Checks) -> None:
@@ -395,6 +401,102 @@ async def test_only_the_newest_blocked_texts_can_be_judged(
     checks.checker.breaker = CheckBreaker(checks.knowledge.store, SECRET)
     again = await blocked(checks, TEMPLATE + ATTACK)
     assert [one.check for one in checks.checker.breaker.status().waiting] == [again, *newest[:2]]
+
+
+async def test_a_flood_of_one_attack_pushes_out_no_other_text(
+    checks: Checks, world: TestMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time with another word, so that each is a text of its own."""
+    monkeypatch.setattr(breaker_module, "WAITING", 12)
+    await poisoned(checks)
+    other = "Vesper lanterns drift " + ATTACK[::-1]
+    signals = await checks.knowledge.met(other, OTHERS)
+    await checks.knowledge.sight(4, signals[0])
+    mine = [await blocked(checks, TEMPLATE + one) for one in QUESTIONS[:3]]
+    rng = random.Random(9)
+    for _ in range(40):
+        words = other.split()
+        words[rng.randrange(len(words))] = f"{rng.getrandbits(40):x}"
+        await blocked(checks, " ".join(words))
+    for breaker in (checks.checker.breaker, reopened(world, tmp_path)):
+        assert len(breaker.status().waiting) == 12
+        assert set(mine) <= {one.check for one in breaker.status().waiting}
+    for check in mine:
+        judged = await checks.checker.breaker.judge(check, BENIGNLY, PERSON)
+    assert len(judged.shadowed) >= 4
+    # The flood opened nothing: its own block stands.
+    assert (await ask(checks, other)).answer is Verdict.BLOCK
+
+
+async def test_what_gave_way_can_be_checked_again_and_judged(
+    checks: Checks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker_module, "WAITING", 1)
+    await poisoned(checks)
+    first = await blocked(checks, TEMPLATE + QUESTIONS[0])
+    await blocked(checks, TEMPLATE + QUESTIONS[1])
+    with pytest.raises(UnknownCheckError) as raised:
+        await checks.checker.breaker.judge(first, BENIGNLY, PERSON)
+    assert "check the text again" in raised.value.hint
+    assert await blocked(checks, TEMPLATE + QUESTIONS[0]) == first
+    await checks.checker.breaker.judge(first, BENIGNLY, PERSON)
+
+
+async def test_a_disk_that_fails_pushes_out_nothing(
+    checks: Checks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(breaker_module, "WAITING", 2)
+    await poisoned(checks)
+    breaker, store = checks.checker.breaker, checks.knowledge.store
+    for one in QUESTIONS[:2]:
+        await blocked(checks, TEMPLATE + one)
+    before = breaker.status().waiting
+
+    async def full(_key: str, _value: bytes) -> None:
+        raise StoreFullError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "set_meta", full)
+        answer = await ask(checks, TEMPLATE + QUESTIONS[2])
+        assert (answer.answer, answer.check) == (Verdict.BLOCK, None)
+    assert breaker.status().waiting == before
+    check = await blocked(checks, TEMPLATE + QUESTIONS[2])
+    assert [one.check for one in breaker.status().waiting] == [check, before[0].check]
+
+
+async def test_texts_blocked_at_one_time_have_a_place_each(
+    checks: Checks, world: TestMesh, tmp_path: Path
+) -> None:
+    await poisoned(checks)
+    texts = [TEMPLATE + one for one in (*QUESTIONS, QUESTIONS[0])]
+    ids = await asyncio.gather(*(blocked(checks, text) for text in texts))
+    assert ids[0] == ids[-1]
+    for breaker in (checks.checker.breaker, reopened(world, tmp_path)):
+        assert {one.check for one in breaker.status().waiting} == set(ids)
+        assert len(breaker.status().waiting) == 4
+
+
+async def test_who_sends_a_text_again_while_it_is_written_waits_for_the_disk_too(
+    checks: Checks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await poisoned(checks)
+    store, go_on, writes = checks.knowledge.store, asyncio.Event(), list[str]()
+    write = store.set_meta
+
+    async def slow(key: str, value: bytes) -> None:
+        writes.append(key)
+        await go_on.wait()
+        await write(key, value)
+
+    monkeypatch.setattr(store, "set_meta", slow)
+    asked = [asyncio.ensure_future(blocked(checks, TEMPLATE)) for _ in range(2)]
+    while len(writes) < 2:
+        await asyncio.sleep(0)
+        assert not any(task.done() for task in asked)
+    go_on.set()
+    first, second = await asyncio.gather(*asked)
+    assert first == second
+    assert len(set(writes)) == 1
 
 
 async def test_what_was_judged_can_be_judged_again_when_newer_ones_came(

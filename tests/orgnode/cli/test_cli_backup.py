@@ -49,11 +49,18 @@ def test_there_and_back(node: Path, tmp_path: Path) -> None:
     assert "never runs again" in ran.out
     assert f"orgnode run --data-dir {target}" in ran.out
     assert f"It first asks {', '.join(PEERS)} " in ran.out
-    assert "--without MEMBER" in ran.out
+    assert "orgnode restore FILE --without NAME` into a new, empty" in ran.out
     assert "vault stays as of the backup" in ran.out
     with opened(target) as store:
         assert (store.meta("some key"), store.meta("restored")) == (b"some value", b"")
-    assert orgnode("--data-dir", target, "--json", "doctor").code == 0
+    checked = orgnode("--data-dir", target, "--json", "doctor")
+    assert checked.code == 0
+    (mark,) = [one for one in checked.objects if one["check"] == "restored"]
+    assert mark["verdict"] == "warning"
+    assert ", ".join(PEERS) in mark["detail"]
+    assert "orgnode restore FILE --without NAME` into a new, empty" in mark["hint"]
+    checked = orgnode("--data-dir", node, "--json", "doctor")
+    assert not [one for one in checked.objects if one["check"] == "restored"]
 
 
 def test_as_json(node: Path, tmp_path: Path) -> None:

@@ -72,7 +72,20 @@ def test_a_stopped_node_that_is_well(joined: Path) -> None:
     assert found["keys"] == "warning", "they are not under a passphrase"
     text = orgnode("--data-dir", joined, "doctor").out
     assert "✓ python" in text
-    assert "Nothing to repair" in text
+    warnings = list(found.values()).count("warning")
+    assert warnings > 1
+    assert f"Nothing to repair here; {warnings} warnings." in text
+
+
+def test_what_is_folded_stays_in_its_column(joined: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = orgnode("--data-dir", joined, "doctor").out.splitlines()
+    (at,) = [n for n, line in enumerate(lines) if line.startswith("! keys ")]
+    assert lines[at].index("open, not") == lines[at + 1].index("whoever") == 26
+    assert not lines[at + 1][:26].strip()
+    hints = [n for n, line in enumerate(lines) if line.startswith("    → ")]
+    folded = [n for n in hints if lines[n + 1].startswith("      ") and lines[n + 1][6] != " "]
+    assert folded, "a hint's second line begins below its first word"
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from cli_support import orgnode
 from stored_support import make_directory
 
 from mesh.certificate import open_certificate
+from mesh.days import LAST_DAY, Day
 from mesh.evidence import split_evidence
-from mesh.testing import OrgLog, TestMesh, make_mesh
+from mesh.steps import Step
+from mesh.testing import Lie, OrgLog, TestMesh, forge_signal, make_mesh
 from mesh.wire import Present
 from orgnode.cli import stored
-from orgnode.cli.verify import is_file
+from orgnode.cli.render import Output
+from orgnode.cli.verify import _show, is_file
 from orgnode.store.sqlite import SqliteStore
 from proofs.merkle import leaf_hash, verify_inclusion
 from proofs.note import VerifierKey
@@ -74,7 +83,8 @@ def test_a_proof_holds_for_whoever_has_the_genesis(
     wanted, out = ids(log)[1], tmp_path / "one.tlog-proof"
     ran = orgnode("--data-dir", node, "log", "prove", wanted[:10], "-o", out)
     assert ran.code == 0, ran.err
-    assert "3 of 4 members hold it" in ran.out
+    assert "3 of 4 members had stored it when they cosigned. Whoever" in ran.out
+    assert ran.err == ""
     # What any other tool for transparency logs does with it.
     proof = TlogProof.parse(out.read_bytes())
     certificate = open_certificate(world.mesh, log.name, proof.checkpoint)
@@ -88,6 +98,9 @@ def test_a_proof_holds_for_whoever_has_the_genesis(
         assert f"✓ {word}" in ran.out
     assert "✓ severity" not in ran.out
     assert "content is not in this file" in ran.out
+    assert "had stored what the log's rules required when they cosigned" in ran.out
+    assert "what was retracted or has expired is erased since" in ran.out
+    assert "Whether it counts (dates, quota, retraction) is not shown" in ran.out
     assert wanted in ran.out
     told = orgnode("verify", out, "--genesis", genesis, "--json").objects[0]
     assert (told["kind"], told["log"], told["entry"]) == ("tlog-proof", log.name, wanted)
@@ -122,8 +135,15 @@ def test_a_proof_goes_to_standard_output_byte_for_byte(
     assert told["proof"].encode() == out.read_bytes()
     assert (told["issuer"], told["index"], told["size"]) == (log.name, 0, 3)
     assert len(told["cosigners"]) == 3
+    (tmp_path / "mine").write_text("precious")
+    for taken in (out, tmp_path / "mine"):
+        ran = orgnode("--data-dir", node, "--json", "log", "prove", wanted, "-o", taken)
+        assert (ran.code, ran.error["code"]) == (1, "OutputExistsError")
+    assert (tmp_path / "mine").read_text() == "precious"
+    out = tmp_path / "y"
     told = orgnode("--data-dir", node, "log", "prove", wanted, "--json", "-o", out).objects[0]
     assert (told["file"], "proof" in told) == (str(out), False)
+    assert (told["status"], told["suspended"], told["erased"]) == ("live", False, False)
 
 
 def test_what_no_quorum_holds_is_not_proven(node: Path, log: OrgLog, tmp_path: Path) -> None:
@@ -134,13 +154,39 @@ def test_what_no_quorum_holds_is_not_proven(node: Path, log: OrgLog, tmp_path: P
 
 
 def test_an_erased_signal_can_be_proven_without_its_content(
-    node: Path, world: TestMesh, log: OrgLog
+    node: Path, world: TestMesh, log: OrgLog, tmp_path: Path
 ) -> None:
     with opened(node, world) as store:
         asyncio.run(store.erase_body(log.name, 1))
     ran = orgnode("--data-dir", node, "--json", "log", "prove", ids(log)[1], "--body")
     assert (ran.code, ran.error["code"]) == (1, "ContentErasedError")
     assert orgnode("--data-dir", node, "log", "prove", ids(log)[1]).code == 0
+    ran = orgnode("--data-dir", node, "log", "prove", ids(log)[1], "-o", tmp_path / "x")
+    assert "when they cosigned; its content is erased since." in ran.out
+    told = orgnode("--data-dir", node, "--json", "log", "prove", ids(log)[1]).objects[0]
+    assert told["erased"] is True
+
+
+def test_what_expired_is_proven_and_said_to_be_over(
+    node: Path, world: TestMesh, log: OrgLog, genesis: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.tlog-proof"
+    with opened(node, world) as store:
+        asyncio.run(store.expire(Day(LAST_DAY)))
+    ran = orgnode("--data-dir", node, "log", "prove", ids(log)[1], "-o", out)
+    assert ran.code == 0
+    assert ran.err.startswith("! expired: ")
+    ran = orgnode("--data-dir", node, "verify", out)
+    assert (ran.code, "! expired " in ran.out) == (0, True)
+    told = orgnode("--data-dir", node, "--json", "verify", out).objects[0]
+    assert (told["status"], told["suspended"]) == ("expired", False)
+    assert told["steps"][-1]["name"] == "expired"
+    # Who has the genesis alone knows nothing of it.
+    told = orgnode("--data-dir", node, "--json", "verify", out, "--genesis", genesis).objects[0]
+    assert "status" not in told
+    (node / "node.db").write_bytes(b"no database")
+    ran = orgnode("--data-dir", node, "verify", out)
+    assert (ran.code, "own store was not asked" in ran.err) == (0, True)
 
 
 def test_a_signal_on_a_later_page_is_found_by_its_first_digits(
@@ -163,6 +209,19 @@ def test_an_id_that_is_none_of_a_signal_s(node: Path, log: OrgLog, tmp_path: Pat
     (node / "node.db").unlink()
     ran = orgnode("--data-dir", node, "--json", "log", "prove", ids(log)[0])
     assert (ran.code, ran.error["code"]) == (1, "NoDatabaseError")
+
+
+def test_a_refused_entry_is_said_to_be_refused(tmp_path: Path, world: TestMesh) -> None:
+    lying = OrgLog(world, 1)
+    lying.append_signals(1)
+    lying.append_signal(forge_signal(world.mesh, lying.name, Lie.OTHER_BAND, Random(1)))
+    lying.append_signals(1)
+    node = make_directory(tmp_path / "node", world, lying)
+    wanted = ids(lying)[1]
+    for given in (wanted, wanted[:8]):
+        ran = orgnode("--data-dir", node, "--json", "log", "prove", given)
+        assert (ran.code, ran.error["code"]) == (1, "RefusedSignalError")
+        assert "ProofEquationError" in ran.error["message"]
 
 
 # --- log policy
@@ -210,11 +269,14 @@ def test_evidence_is_listed_exported_and_verified_elsewhere(
     ran = orgnode("--data-dir", convicted, "evidence")
     assert ran.code == 0
     assert f"{log.name} split" in " ".join(ran.out.split())
+    assert f"orgnode evidence --export {log.name} -o birch.evidence" in ran.out
     (one,) = orgnode("--data-dir", convicted, "--json", "evidence").objects
     assert (one["log"], one["kind"]) == (log.name, "split")
     out = tmp_path / "birch.evidence"
     ran = orgnode("--data-dir", convicted, "evidence", "--export", log.name, "-o", out)
     assert ran.code == 0
+    ran = orgnode("--data-dir", convicted, "--json", "evidence", "--export", log.name, "-o", out)
+    assert (ran.code, ran.error["code"]) == (1, "OutputExistsError")
     shutil.rmtree(convicted)
     ran = orgnode("--data-dir", tmp_path / "none", "verify", out, "--genesis", genesis)
     assert ran.code == 0, ran.err
@@ -224,6 +286,87 @@ def test_evidence_is_listed_exported_and_verified_elsewhere(
     assert (told["kind"], told["log"], told["valid"]) == ("evidence", log.name, True)
     out.write_bytes(out.read_bytes() + b"\n")  # as an editor saves it
     assert orgnode("verify", out, "--genesis", genesis).code == 0
+
+
+def test_a_suspended_log_is_valid_and_said_to_be_suspended(
+    convicted: Path, world: TestMesh, log: OrgLog, tmp_path: Path
+) -> None:
+    ran = orgnode("--data-dir", convicted, "log", "verify")
+    assert (ran.code, ran.err) == (0, "")
+    assert "! suspended: it showed two histories; see `orgnode evidence`" in ran.out
+    assert "NOT VALID" not in ran.out
+    # All members have their line, those whose logs are empty too.
+    found = orgnode("--data-dir", convicted, "--json", "log", "verify", "--proofs").objects
+    assert [one["log"] for one in found] == [card.name for card in world.members]
+    assert [(one["valid"], one["suspended"]) for one in found] == [
+        (True, "split" if one["log"] == log.name else None) for one in found
+    ]
+    out = tmp_path / "x.tlog-proof"
+    ran = orgnode("--data-dir", convicted, "log", "prove", ids(log)[1], "-o", out)
+    assert (ran.code, ran.err.startswith("! suspended: ")) == (0, True)
+    ran = orgnode("--data-dir", convicted, "verify", out)
+    assert (ran.code, "! suspended " in ran.out) == (0, True)
+
+
+def test_a_damaged_log_s_hint_names_a_way_that_is_safe(
+    convicted: Path, log: OrgLog, world: TestMesh
+) -> None:
+    with closing(sqlite3.connect(convicted / "node.db")) as connection:
+        connection.execute("UPDATE certificate SET note = ?", (log.certificate(1),))
+        connection.commit()
+    ran = orgnode("--data-dir", convicted, "--json", "log", "verify")
+    assert (ran.code, ran.error["code"]) == (4, "LogNotValidError")
+    assert "suspended" not in ran.error["message"]
+    assert "orgnode restore BACKUP --data-dir NEW" in ran.error["hint"]
+    ran = orgnode("--data-dir", convicted, "log", "verify")
+    assert "NOT VALID" in ran.out
+    assert "! suspended" in ran.out
+
+
+@pytest.fixture
+def frozen(convicted: Path) -> Iterator[Path]:
+    """That node's directory where nothing can be written, and nobody with special rights."""
+    root = Path(tempfile.mkdtemp())  # tmp_path is nobody's but the user's
+    root.chmod(0o755)
+    made = Path(shutil.copytree(convicted, root / "node"))
+    for file in made.iterdir():
+        file.chmod(0o444)
+    made.chmod(0o555)
+    if os.geteuid() == 0:
+        os.seteuid(65_534)
+    try:
+        yield made
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)
+        made.chmod(0o755)
+        shutil.rmtree(root)
+
+
+def test_what_is_stored_is_looked_at_on_a_disk_that_cannot_be_written(
+    frozen: Path, log: OrgLog
+) -> None:
+    assert not os.access(frozen, os.W_OK, effective_ids=True)
+    before = {path.name: path.stat().st_mtime_ns for path in frozen.iterdir()}
+    for command in (["log", "verify"], ["evidence"], ["log", "prove", ids(log)[1]]):
+        ran = orgnode("--data-dir", frozen, *command)
+        assert ran.code == 0, ran.err
+    assert {path.name: path.stat().st_mtime_ns for path in frozen.iterdir()} == before
+
+
+def test_commits_that_cannot_be_joined_are_not_passed_over(
+    frozen: Path, world: TestMesh, log: OrgLog
+) -> None:
+    # As after a power cut, with the last commits in the log beside the database.
+    os.seteuid(os.getuid())
+    frozen.chmod(0o755)
+    (frozen / "node.db-wal").write_bytes(bytes(64))
+    frozen.chmod(0o555)
+    if os.getuid() == 0:
+        os.seteuid(65_534)
+    ran = orgnode("--data-dir", frozen, "--json", "log", "verify")
+    assert (ran.code, ran.error["code"]) == (1, "StoreReadOnlyError")
+    assert "copy the data directory" in ran.error["hint"]
 
 
 def test_without_evidence_there_is_nothing_to_show(
@@ -285,6 +428,35 @@ def test_a_file_that_was_changed_does_not_hold(
         assert ran.out == ""
         assert "NOT valid" in ran.error["message"]
         assert ran.error["hint"]
+
+
+def test_a_genesis_that_is_none_is_not_taken_for_a_failed_proof(
+    node: Path, log: OrgLog, genesis: Path, tmp_path: Path
+) -> None:
+    out, broken = tmp_path / "one.tlog-proof", tmp_path / "broken.genesis"
+    orgnode("--data-dir", node, "log", "prove", ids(log)[1], "-o", out)
+    for data in (b"", genesis.read_bytes()[:-20], genesis.read_bytes().replace(b"8", b"9", 1)):
+        broken.write_bytes(data)
+        for what in (out, ids(log)[1]):
+            ran = orgnode("--data-dir", node, "--json", "verify", what, "--genesis", broken)
+            assert (ran.code, ran.error["code"]) == (4, "GenesisFileError")
+            assert f"the genesis {broken} is not valid: " in ran.error["message"]
+            assert "compare the mesh id" in ran.error["hint"]
+    none = tmp_path / "none"
+    for what, said in ((out, True), (ids(log)[1], False)):
+        ran = orgnode("--data-dir", none, "--json", "verify", what)
+        assert (ran.code, ran.error["code"]) == (1, "DataDirMissingError")
+        assert ran.error["hint"].endswith("or give --genesis FILE") is said
+
+
+def test_steps_stand_in_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = [Step("mesh", "one"), Step("provisional", "two"), Step("contradiction", "three")]
+    _show(Output(), steps, "x holds.", "y")
+    lines = capsys.readouterr().out.splitlines()[:3]
+    assert [
+        line.index(word) for line, word in zip(lines, ("one", "two", "three"), strict=True)
+    ] == [2 + len("contradiction") + 2] * 3
+    assert [line[0] for line in lines] == ["✓", "!", "✓"]
 
 
 def test_a_proof_of_another_mesh_does_not_hold(node: Path, log: OrgLog, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import typer
@@ -14,19 +15,22 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from mesh.errors import MeshError
+from mesh.evidence import EvidenceKind
+from orgnode.api.check_models import TierName
 from orgnode.api.models import FeedItem, SignalAnswer
 from orgnode.cli import app
+from orgnode.cli.check import TIERS
 from orgnode.cli.errors import ErrorMappingGroup, NotValidError, exit_code
 from orgnode.cli.feed_view import event_line, feed_table
-from orgnode.cli.render import Output, clean, console, moment, table
+from orgnode.cli.render import Output, clean, console, moment, table, waiting
 from orgnode.cli.session import session_of
 from orgnode.client import ApiError, NodeUnreachableError
 from orgnode.errors import OrgnodeError
 
 COMMANDS = (
     "init", "run", "doctor", "alerts", "backup", "restore", "report", "feed", "signals", "show",
-    "verify", "retract", "sighting", "check", "policy", "breaker", "peers", "committee", "evidence", "log",
-    "genesis", "testnet",
+    "verify", "retract", "sighting", "check", "policy", "breaker", "peers", "committee", "evidence",
+    "log", "genesis", "testnet",
 )  # fmt: skip
 GROUPS = {
     "genesis": ("propose", "keygen", "create", "sign", "join"),
@@ -289,10 +293,10 @@ def test_a_refusal_s_line_tells_the_whole_reason() -> None:
 
 def test_what_a_person_said_and_what_was_promoted_is_in_the_line() -> None:
     said = event("sighting", signal=signal(), by="birch.example", verdict="deny")
-    assert "  denied  acme.example  " in event_line(said).plain
+    assert "  denied       acme.example  " in event_line(said).plain
     assert event_line(said).plain.endswith(" by birch.example")
     promoted = event("promotion", issuer="birch.example", index=3, id="cd" * 32, windows=1)
-    assert event_line(promoted).plain.endswith("birch.example  1 window")
+    assert event_line(promoted).plain.endswith("  1 window")
     wrong = FeedItem.model_validate(
         {
             "seq": 1,
@@ -302,7 +306,17 @@ def test_what_a_person_said_and_what_was_promoted_is_in_the_line() -> None:
             "reason": "it is false",
         }
     )
-    assert event_line(wrong).plain.endswith("birch.example  evaluation  it is false")
+    assert event_line(wrong).plain.endswith("  evaluation  it is false")
+    lines = [event_line(one).plain for one in (said, promoted, event(signal=signal("low", 1)))]
+    assert (
+        len(
+            {
+                line.index(word)
+                for line, word in zip(lines, ("abab", "1 window", "abab"), strict=True)
+            }
+        )
+        == 1
+    )
 
 
 def test_a_narrow_terminal_gets_one_line_for_each_event() -> None:
@@ -322,6 +336,36 @@ def test_the_command_line_starts_without_the_server(tmp_path: Path) -> None:
     code = "import sys, orgnode.cli; print('orgnode.node' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("terminal", "quiet", "shown"),
+    [(True, False, True), (True, True, False), (False, False, False)],
+)
+def test_waiting_shows_in_a_terminal_only(terminal: bool, quiet: bool, shown: bool) -> None:
+    out = io.StringIO()
+    with waiting(Console(file=out, force_terminal=terminal), "waiting for them", quiet=quiet):
+        pass
+    assert ("waiting for them" in out.getvalue()) is shown
+
+
+def test_scores_have_their_range_in_the_help(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    told = orgnode("report", "--help").out
+    assert told.count("0<=x<=10]") == 4
+    assert orgnode("report", "--text", "x", "--breadth", "11").code == 2
+
+
+def test_the_glossary_has_the_words_that_are_shown() -> None:
+    glossary = (Path(__file__).parents[3] / "docs" / "glossary.md").read_text()
+    for word in ("shadow", "recovering", "behind", "lag", "tier", *EvidenceKind):
+        assert f"| **{word}** |" in glossary, word
+    (tier,) = (line for line in glossary.splitlines() if line.startswith("| **tier** |"))
+    guide = (Path(__file__).parents[3] / "docs" / "operators-guide.md").read_text()
+    for name in get_args(TierName):
+        assert f"*{name}*" in tier
+        assert f"*{name}*" in guide
+        assert TIERS[name].startswith(f"{name}: ")
 
 
 def test_app_is_what_main_runs() -> None:

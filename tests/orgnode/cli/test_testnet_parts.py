@@ -19,6 +19,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+from cli_support import orgnode
 
 from orgnode.api.node_models import ReadyAnswer
 from orgnode.cli.checks import Check
@@ -125,6 +126,13 @@ def test_the_tail_of_a_log(tmp_path: Path) -> None:
     assert "empty" in processes.tail(log)
     log.write_bytes(b"x" * 200_000 + b"\n" + b"\n".join(b"%d" % n for n in range(100)) + b"\n\xff")
     assert processes.tail(log, 3) == "98\n99\n\ufffd"
+    begun = processes.size(log)
+    assert "empty" in processes.tail(log, 3, begun)
+    with log.open("ab") as file:
+        file.write(b"new\n")
+    assert processes.tail(log, 3, begun) == "new"
+    log.write_bytes(b"put in its place")
+    assert processes.tail(log, 3, begun) == "put in its place"
 
 
 # --- state
@@ -247,11 +255,48 @@ def test_what_does_not_drain_is_killed_and_told(network: TestNetwork, tmp_path: 
 async def test_a_node_that_ends_at_once_shows_its_log(network: TestNetwork) -> None:
     org = network.orgs[1]
     org.datadir.config.write_text("nmae = 'x'\n")
+    org.log.write_text("".join(f"OldError: of an earlier start {n}\n" for n in range(20)))
     network.orgs = (org,)
-    with pytest.raises(NodeStartError, match="UnknownSettingError") as caught:
+    with pytest.raises(NodeStartError, match="ended: UnknownSettingError") as caught:
         await network.up()
     assert not isinstance(caught.value, NodeStartTimeoutError)
     assert org.name in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert 0 < len(caught.value.lines) <= 5
+    assert "OldError" not in "".join(caught.value.lines)
+
+
+def test_up_tells_the_cause_first_and_each_line_on_its_own(tmp_path: Path) -> None:
+    made = TestNetwork.create(tmp_path / "net", 2)
+    for org in made.orgs:
+        org.datadir.config.write_text("nmae = 'x'\n")
+    ran = orgnode("testnet", "up", "--dir", made.directory)
+    assert ran.code == 1
+    first, *rest = ran.err.splitlines()
+    assert first.startswith("NodeStartError: the node of ")
+    assert "UnknownSettingError: " in first
+    assert "\\n" not in ran.err
+    assert rest[1] == "the last lines of its log:"
+    assert any(line.startswith("  UnknownSettingError: ") for line in rest)
+    ran = orgnode("--json", "testnet", "up", "--dir", made.directory)
+    assert (ran.code, ran.error["code"]) == (1, "NodeStartError")
+
+
+def test_a_node_that_drained_is_stopped_and_no_other_is(network: TestNetwork) -> None:
+    ended, draining = ProcessId(2**30, "then"), '{"event": "node.draining"}\n'
+    org = network.orgs[0].with_process(ended)
+    network.orgs = (org,)
+    org.log.write_text(draining)
+    (one,) = network.status()
+    assert one.state == "stopped"
+    org.datadir.write_run(RunInfo(ended.pid, "127.0.0.1", 1, 1))
+    (one,) = network.status()
+    assert one.state == "crashed", "killed while it drained"
+    org.datadir.remove_run()
+    network.orgs = (replace(org, log_start=len(draining)),)
+    write_state(network.directory, network.orgs)
+    (one,) = TestNetwork.open(network.directory).status()
+    assert one.state == "crashed", "it was an earlier process that drained"
 
 
 async def test_a_node_that_is_never_ready_is_given_up(network: TestNetwork, tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ class DirectWorkers:
     async def run(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return await asyncio.to_thread(fn, *args, **kwargs)
 
+    heavy = run
+
 
 @dataclass(frozen=True)
 class World:

@@ -28,7 +28,7 @@ from mesh.testing.signals import SignalPool
 from mesh.wire import Present
 from orgnode.federation.errors import PeerTimeoutError, PeerUnreachableError
 from orgnode.federation.hooks import Hooks
-from orgnode.federation.limits import ClientLimits, Rhythm
+from orgnode.federation.limits import ClientLimits, Rhythm, ServerLimits
 from orgnode.federation.replicator import Replicator
 from orgnode.federation.reply import Reply, body_reader, unwrap
 from orgnode.ownlog import Draft
@@ -59,6 +59,8 @@ class InlineWorkers:
 
     async def run(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return fn(*args, **kwargs)
+
+    heavy = run
 
 
 @dataclass(frozen=True)
@@ -288,6 +290,8 @@ class Cluster:
             "rhythm": self.rhythm,
             "hooks": told.hooks(),
             "limits": self.limits,
+            # Tests gossip all the time.
+            "server_limits": ServerLimits(gossip_rate=1000.0, gossip_burst=1000),
         }
         replicator = Replicator(**{**settings, **changes})
         pool = self._pools.setdefault(name, SignalPool(self.mesh.mesh, name))

@@ -118,11 +118,11 @@ async def test_a_broken_vector_changes_nothing(tmp_path: Path, answer: bytes) ->
 async def test_a_vector_about_strangers_is_read_and_forgotten(tmp_path: Path) -> None:
     async with running(tmp_path, rhythm=STILL) as cluster:
         nodes = await three(cluster)
-        odd = encode_vector([LogPosition(f"n{n}.example", 9, 0, bytes(8)) for n in range(4)])
+        odd = encode_vector([LogPosition(f"n{n}.example", 9, 0, bytes(32)) for n in range(4)])
         gossip = nodes[0].replicator.gossip
         await told(nodes[0], nodes[1].name, odd)
         assert gossip.position(nodes[1].name, "n1.example") is None
-        too_many = [LogPosition(f"n{n}.example", 9, 0, bytes(8)) for n in range(5)]
+        too_many = [LogPosition(f"n{n}.example", 9, 0, bytes(32)) for n in range(5)]
         with pytest.raises(WireError):
             await gossip.asked(nodes[1].name, encode_vector(too_many))
 
@@ -150,7 +150,7 @@ async def test_a_liar_about_roots_convicts_nobody(tmp_path: Path) -> None:
         log = cluster.log(3, 5)
         for node in nodes:
             await hold(node, log)
-        false = encode_vector([LogPosition(log.name, 5, 0, b"otherwis")])
+        false = encode_vector([LogPosition(log.name, 5, 0, b"otherwise" + bytes(23))])
         start = len(cluster.net.asked)
         await told(nodes[0], nodes[1].name, false)
         await until(lambda: any(f"{log.name}/checkpoint" in p for p in cluster.net.paths(start)))
@@ -175,7 +175,7 @@ async def test_who_holds_less_than_it_says_is_left_alone_for_a_while(tmp_path: P
         log = cluster.log(3, 2)
         for node in nodes:
             await hold(node, log)
-        claim = encode_vector([LogPosition(log.name, 10**9, 0, bytes(8))])
+        claim = encode_vector([LogPosition(log.name, 10**9, 0, bytes(32))])
         start = len(cluster.net.asked)
         for _ in range(10):
             await told(nodes[0], nodes[1].name, claim)
@@ -189,7 +189,7 @@ async def test_what_was_said_once_is_followed_once(tmp_path: Path) -> None:
         log = cluster.log(3, 2)
         for node in nodes:
             await hold(node, log)
-        claim = encode_vector([LogPosition(log.name, 10**9, 0, bytes(8))])
+        claim = encode_vector([LogPosition(log.name, 10**9, 0, bytes(32))])
         start = len(cluster.net.asked)
         await told(nodes[0], nodes[1].name, claim)
         await until(lambda: pulls(cluster, log.name, start) == 1)
@@ -326,7 +326,7 @@ async def test_one_that_gossips_without_end_is_answered_but_not_heeded(tmp_path:
         nodes = await three(cluster)
         gossip = nodes[0].replicator.gossip
         log = cluster.log(3, 2)
-        claims = [encode_vector([LogPosition(log.name, n, 0, bytes(8))]) for n in (3, 4)]
+        claims = [encode_vector([LogPosition(log.name, n, 0, bytes(32))]) for n in (3, 4)]
         gossip._heeded.clear()
         for claim in claims:
             decode_vector(await gossip.asked(nodes[1].name, claim))
@@ -399,11 +399,8 @@ async def test_entries_come_from_a_second_mirror_when_the_first_one_fails(tmp_pa
         assert nodes[0].store.bodies(log.name, 0, 6) == log.answers
 
 
-async def test_a_mirror_that_trickles_is_given_up_for_one_that_does_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orgnode.federation.chasing._SLICE", 0.2)
-    async with running(tmp_path, 5, rhythm=STILL) as cluster:
+async def test_a_mirror_that_trickles_is_given_up_for_one_that_does_not(tmp_path: Path) -> None:
+    async with running(tmp_path, 5, rhythm=replace(STILL, turn=0.2)) as cluster:
         nodes = await cluster.start_all(0, 1, 2, 3)
         log = cluster.log(4, 6)
         for node in nodes[1:3]:
@@ -460,7 +457,7 @@ async def test_what_differs_in_the_own_log_is_asked_about(tmp_path: Path) -> Non
         victim = nodes[0]
         await victim.publish(2)
         await until(lambda: nodes[1].certified(victim.name) == 2)
-        false = encode_vector([LogPosition(victim.name, 2, 0, b"otherwis")])
+        false = encode_vector([LogPosition(victim.name, 2, 0, b"otherwise" + bytes(23))])
         await told(victim, nodes[1].name, false)
         await until(lambda: any("seen" in path for path in cluster.net.paths()[-3:]))
         await asyncio.sleep(0.05)
@@ -474,7 +471,7 @@ async def test_what_differs_in_the_own_log_is_asked_about(tmp_path: Path) -> Non
 
         cluster.net.meddlers.append(showing)
         await told(victim, nodes[1].name, false)
-        await until(lambda: ("forked_self", victim.name) in victim.told.alerts)
+        await until(lambda: ("disk_behind", victim.name) in victim.told.alerts)
 
 
 async def test_a_checkpoint_that_this_node_never_signed_stops_nothing(tmp_path: Path) -> None:
@@ -490,7 +487,7 @@ async def test_a_checkpoint_that_this_node_never_signed_stops_nothing(tmp_path: 
             return None
 
         cluster.net.meddlers.append(showing)
-        false = encode_vector([LogPosition(victim.name, 9, 0, bytes(8))])
+        false = encode_vector([LogPosition(victim.name, 9, 0, bytes(32))])
         start = len(cluster.net.asked)
         await told(victim, nodes[1].name, false)
         await until(lambda: any("seen" in path for path in cluster.net.paths(start)))
@@ -525,7 +522,7 @@ async def test_lagging_is_lacking_the_same_entries_for_long(
         gossip = one.replicator.gossip
 
         async def says(size: int) -> None:
-            held = [LogPosition(log.name, size, 0, log.frontier(size).root()[:8])] if size else []
+            held = [LogPosition(log.name, size, 0, log.frontier(size).root())] if size else []
             await told(one, peer, encode_vector(held))
 
         await says(0)

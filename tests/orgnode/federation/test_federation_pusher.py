@@ -474,15 +474,18 @@ async def test_failures_are_survived_and_hold_up_nobody_else(
 async def test_a_failing_peer_is_asked_less_and_less(tmp_path: Path) -> None:
     rhythm = replace(QUICK, backoff=0.05, backoff_cap=100.0)
     async with publishing(tmp_path, 1, rhythm=rhythm) as one:
-        bad = one.peers[1]
+        bad, net = one.peers[1], one.cluster.net
         bad.say = [NOT_NOW] * 1000
         await one.grow(1)
         await asyncio.sleep(0.8)
         assert len(bad.heard) <= 6
         await until(lambda: len(bad.heard) >= 2)
         backoff = one.line(1).backoff
+        net.split([one.node.name], [one.cluster.name(1)])
         backoff.failures = 20  # as after a long outage: a pause of at least 50 s comes next
         await until(lambda: backoff.failures == 21)
+        bad.say.clear()
+        net.heal()
         tries = len(bad.heard)
         for _ in range(5):  # growth does not shorten the pause, a sign of life does
             await one.grow(1)
@@ -491,6 +494,22 @@ async def test_a_failing_peer_is_asked_less_and_less(tmp_path: Path) -> None:
         assert len(bad.heard) == tries
         one.pusher.alive(one.cluster.name(1))
         await until(lambda: len(bad.heard) > tries)
+
+
+async def test_what_a_peer_refuses_is_not_tried_again_for_a_sign_of_life(tmp_path: Path) -> None:
+    rhythm = replace(QUICK, backoff=0.02, backoff_cap=100.0)
+    async with publishing(tmp_path, 1, rhythm=rhythm) as one:
+        bad, backoff = one.peers[1], one.line(1).backoff
+        bad.say = [NOT_NOW] * 1000
+        await one.grow(1)
+        await until(lambda: bad.heard)
+        backoff.failures = 20
+        await until(lambda: backoff.failures == 21)
+        tries = len(bad.heard)
+        for _ in range(5):
+            one.pusher.alive(one.cluster.name(1))
+            await asyncio.sleep(0.05)
+        assert len(bad.heard) == tries
 
 
 async def test_signs_of_life_are_no_way_to_make_this_node_send_without_end(tmp_path: Path) -> None:

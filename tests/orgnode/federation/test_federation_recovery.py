@@ -14,6 +14,7 @@ from mesh.evidence import verify_evidence
 from mesh.following import FollowerState
 from mesh.vector import LogPosition, decode_vector, encode_vector
 from mesh.wire import Announcement, encode_announcement
+from orgnode.alerts import CONVICTED
 from orgnode.federation.backoff import Backoff
 from orgnode.federation.errors import ForkedSelfError, RecoveringError, SuspendedPeerError
 from orgnode.federation.reply import Reply, body_reader, note_reply, octets_reply
@@ -267,7 +268,7 @@ async def test_who_does_not_hand_over_what_it_claims_does_not_count(tmp_path: Pa
         await until(lambda: everywhere(others, others[1].name, 1))
         await mark_restored(cluster, 0)
         liar = cluster.name(1)
-        claim = encode_vector([LogPosition(cluster.name(2), 10**6, 0, bytes(8))])
+        claim = encode_vector([LogPosition(cluster.name(2), 10**6, 0, bytes(32))])
 
         def lying(asked: Asked) -> Reply | None:
             if asked.peer == liar and asked.path.endswith("gossip"):
@@ -400,6 +401,45 @@ async def test_a_disk_that_members_contradict_is_not_signed_on(tmp_path: Path) -
         assert all(node.replicator.syncs[again.name].suspended == "" for node in others)
 
 
+async def test_a_convicted_node_knows_it_at_its_start_whoever_answers(tmp_path: Path) -> None:
+    async with running(tmp_path) as cluster:
+        await diverged(cluster)
+        again = await cluster.start(0, ready=False)
+        await until(lambda: again.store.state(again.name).evidence is not None)
+        for place in range(4):
+            await cluster.stop(place)
+        alone = await cluster.start(0, ready=False)
+        assert ("forked_self", alone.name) in alone.told.alerts, "before anybody answered"
+        with pytest.raises(ForkedSelfError) as caught:
+            await alone.publish()
+        assert caught.value.hint == CONVICTED
+        await asyncio.sleep(0.1)
+        assert "recovering" not in alone.told.kinds()
+        assert not alone.replicator.recovery.done.is_set()
+
+
+async def test_who_restored_a_backup_is_told_at_once_whom_it_waits_for(tmp_path: Path) -> None:
+    rhythm = replace(QUICK, behind_alert=1000.0)
+    async with running(tmp_path, rhythm=rhythm) as cluster:
+        await older(cluster)
+        for place in (1, 2, 3):
+            await cluster.stop(place)
+        fresh = await cluster.start(0, ready=False)
+        await asyncio.sleep(0.1)
+        assert "recovering" not in fresh.told.kinds(), "it may have just started with the others"
+        await cluster.stop(0)
+        await mark_restored(cluster, 0)
+        again = await cluster.start(0, ready=False)
+        await until(lambda: "recovering" in again.told.kinds())
+        assert "0 of 3" in again.told.alerts["recovering", again.name]
+        with pytest.raises(RecoveringError) as caught:
+            await again.publish()
+        assert "all of them must answer" in caught.value.hint
+        assert "orgnode restore FILE --without NAME` into a new, empty" in caught.value.hint
+        await cluster.start(1, ready=False)
+        await until(lambda: "1 of 3" in again.told.alerts["recovering", again.name])
+
+
 async def test_an_amnesia_that_shows_later_stops_the_node_and_asks_all_next_time(
     tmp_path: Path,
 ) -> None:
@@ -422,7 +462,8 @@ async def test_an_amnesia_that_shows_later_stops_the_node_and_asks_all_next_time
         again = await cluster.start(0)
         assert again.size == 2
         cluster.net.heal()
-        await until(lambda: ("forked_self", again.name) in again.told.alerts)
+        await until(lambda: ("disk_behind", again.name) in again.told.alerts)
+        assert "forked_self" not in again.told.kinds(), "it has signed nothing else"
         with pytest.raises(ForkedSelfError):
             await again.publish()
         await until(lambda: again.store.meta("restored") == b"")

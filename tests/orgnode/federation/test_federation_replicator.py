@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from repl_support import QUICK, SLOW_GOSSIP, Asked, Cluster, Node, running, until
 
+from mesh import entry
 from mesh.accusation import compose_accusation
 from mesh.assessment import Assessed
 from mesh.certificate import open_certificate
@@ -21,8 +23,9 @@ from mesh.entry import Kind
 from mesh.evidence import Evidence, split_evidence, verify_evidence
 from mesh.receipt import open_receipt
 from mesh.testing.orglog import TODAY, OrgLog
-from mesh.wire import WireLimits, decode_announcement, encode_announcement
+from mesh.wire import MISSING, WireLimits, decode_announcement, encode_announcement
 from mesh.witness import AddCheckpoint
+from orgnode.federation import accusing
 from orgnode.federation.errors import ForkedSelfError
 from orgnode.federation.limits import Rhythm
 from orgnode.federation.reply import Reply, body_reader, note_reply
@@ -475,6 +478,34 @@ async def test_what_was_found_before_a_crash_is_published_after_it_once(tmp_path
         assert len(accusations(again)) == 1
 
 
+async def test_what_is_accused_is_accused_again_before_the_evidence_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever joins later has to hear of it too."""
+    monkeypatch.setattr(accusing, "_LOOKED_AGAIN", 0.02)
+    day = [TODAY]
+    async with running(tmp_path) as cluster:
+        nodes = [await cluster.start(n, ready=False, today=lambda: day[0]) for n in range(3)]
+        for node in nodes:
+            await cluster.ready(node)
+        log, twin = forked(cluster, 3)
+        for one in (log, twin):
+            await announce(nodes[0], one)
+        life = cluster.mesh.mesh.constraints.max_expiry_days
+        for times, later in ((1, 0), (1, life // 2 - 1), (2, life // 2)):
+            day[0] = Day(TODAY + later)
+            await until(lambda n=times: all(len(accusations(node)) == n for node in nodes))
+            for node in nodes:
+                await node.publish()
+            await until(lambda: all(everywhere(nodes, node.name, node.size) for node in nodes))
+            assert all(len(accusations(node)) == times for node in nodes)
+        for node in nodes:
+            records = nodes[0].store.records(node.name, 0, node.size)
+            said = [one for one in records if one.kind == "evidence"]
+            assert [one.error for one in said] == ["", ""]
+            assert [one.expires - one.day for one in said if one.expires and one.day] == [life] * 2
+
+
 async def test_an_accusation_suspends_at_who_has_seen_one_history_only(tmp_path: Path) -> None:
     async with running(tmp_path, rhythm=replace(QUICK, gossip=SLOW_GOSSIP)) as cluster:
         nodes = await cluster.start_all(0, 1, 2)
@@ -545,6 +576,29 @@ def accusation(evidence: Evidence) -> Draft:
     return Draft(Kind.EVIDENCE, Day(TODAY + 30), compose_accusation(evidence), evidence=evidence)
 
 
+# --- upgrades
+
+
+async def test_what_an_upgrade_can_read_is_read_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(tmp_path) as cluster:
+        with monkeypatch.context() as before:
+            known = {line: kind for line, kind in entry._KINDS.items() if kind != "sighting"}
+            before.setattr(entry, "_KINDS", known)
+            nodes = await cluster.start_all()
+            log = nodes[3].name
+            await nodes[3].publish(2)
+            await until(lambda: everywhere(nodes, log, 2))
+            await until(lambda: all(node.certified(log) == 2 for node in nodes))
+            assert nodes[0].store.bodies(log, 0, 2) == [MISSING] * 2
+            assert nodes[0].store.first_missing(log) is None
+            await cluster.stop(0)
+        again = await cluster.start(0)
+        await until(lambda: again.store.bodies(log, 0, 2) == nodes[3].store.bodies(log, 0, 2))
+        assert [one.outcome for one in again.store.records(log, 0, 2)] == ["accepted"] * 2
+
+
 # --- receipts
 
 
@@ -585,6 +639,31 @@ async def test_a_receipt_that_is_not_there_yet_is_asked_for_again(tmp_path: Path
         retraction = await nodes[0].retract(await nodes[0].signal())
         await until(lambda: len(nodes[0].store.receipts(retraction)) == 3)
         assert turns == 6
+
+
+async def test_no_receipt_is_given_while_erased_content_is_in_a_file(tmp_path: Path) -> None:
+    """While a backup reads the database, its log holds what was erased."""
+    async with running(tmp_path) as cluster:
+        nodes = await cluster.start_all()
+        one, held = nodes[0], nodes[1]
+        signal = await one.signal()
+        await until(lambda: everywhere(nodes, one.name, 1))
+        reader = sqlite3.connect(cluster.path(1), isolation_level=None)
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM body").fetchall()
+        retraction = await one.retract(signal)
+        await until(lambda: len(one.store.receipts(retraction)) == 2)
+        await until(lambda: everywhere(nodes, one.name, 2))
+        path, service = f"/federation/v1/receipts/{retraction}", held.replicator.service
+        assert held.store.retraction_done(one.name, retraction) == (signal, True)
+        assert (await service.answer(one.name, "GET", path, body_reader(None))).status == 404
+        assert held.name in {card.name for card in cluster.mesh.mesh.members} - {
+            record.member for record in one.store.receipts(retraction)
+        }
+        reader.close()
+        await until(lambda: len(one.store.receipts(retraction)) == 3)
+        assert not held.store.scrub_due()
+        assert (await service.answer(one.name, "GET", path, body_reader(None))).status == 200
 
 
 async def test_only_the_issuer_is_given_a_receipt(tmp_path: Path) -> None:

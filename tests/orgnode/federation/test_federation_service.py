@@ -233,8 +233,8 @@ async def test_only_its_owner_announces_a_log(world: World, store: SqliteStore) 
 
 
 async def test_vectors_are_exchanged(world: World, store: SqliteStore) -> None:
-    mine = encode_vector([LogPosition("acme.example", 9, 8, bytes(8))])
-    theirs = encode_vector([LogPosition("acme.example", 3, 2, bytes(8))])
+    mine = encode_vector([LogPosition("acme.example", 9, 8, bytes(32))])
+    theirs = encode_vector([LogPosition("acme.example", 3, 2, bytes(32))])
     heard = []
 
     async def gossip(peer: str, vector: bytes) -> bytes:

@@ -13,6 +13,7 @@ import pytest
 from fed_maverick import MaverickServer, Reply
 from fed_support import FAST, QUICK, DirectWorkers, World, honest, lying
 
+from mesh import entry
 from mesh.accusation import compose_accusation
 from mesh.assessment import Assessed, Outcome
 from mesh.certificate import QuorumError
@@ -652,23 +653,29 @@ async def test_missing_bodies_are_asked_for_again(world: World, store: SqliteSto
     assert store.state(log.name).size == 6
 
 
-async def test_the_body_of_an_unknown_kind_is_asked_for_too(
-    world: World, store: SqliteStore
+async def test_the_body_of_an_unknown_kind_is_asked_for_when_it_is_known(
+    world: World, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """This node can't read it, but it witnesses the log, and serves it to those who can."""
+    """Before, nobody could tell when it is to be erased; so it is not kept, and not awaited."""
     log = world.log(1, 1)
-    log.append_unknown()
-    body = log.withhold_body(1)
+    log.append_sighting("ab" * 32)
+    log.append_sighting("cd" * 32)
+    known = dict(entry._KINDS)
+    for old in range(2):
+        with monkeypatch.context() as before:
+            before.setattr(entry, "_KINDS", {k: v for k, v in known.items() if v != "sighting"})
+            async with following(world, store, honest(log)) as one:
+                assert await one.pull() == (0 if old else 3)
+                assert store.bodies(log.name, 1, 3) == [MISSING, MISSING]
+                assert store.first_missing(log.name) is None
+                asked = len(one.maverick.asked)
+                for _ in range(2):
+                    assert await one.retry() == 0
+                assert len(one.maverick.asked) == asked
     async with following(world, store, honest(log)) as one:
-        assert await one.pull() == 2
-        assert store.first_missing(log.name) == 1
-        log.answers[1] = body
-        await one.retry()
-        assert store.first_missing(log.name) is None
-        assert store.bodies(log.name, 1, 2) == [body]
-        asked = len(one.maverick.asked)
-        await one.retry()
-        assert len(one.maverick.asked) == asked
+        assert await one.retry() == 2
+        assert store.bodies(log.name, 0, 3) == log.answers
+    assert outcomes(store, log) == [Outcome.ACCEPTED] * 3
 
 
 async def test_a_wrong_body_is_asked_for_again(world: World, store: SqliteStore) -> None:

@@ -87,8 +87,15 @@ async def test_what_is_mirrored_is_cosigned(cluster: Cluster, node: Node) -> Non
     assert await cosigned(node, log, 3, 6) == int(NOON)
     assert await cosigned(node, log, 6, 8) == int(NOON)
     assert await cosigned(node, log, 8, 8) == int(NOON), "once more, as after a lost answer"
-    reply = await node.replicator.witness.add_checkpoint("cobalt.example", request(log, 8))
-    assert reply.status == 200, "whoever asks: the checkpoint speaks for itself"
+
+
+async def test_nobody_but_its_owner_has_a_log_cosigned(cluster: Cluster, node: Node) -> None:
+    """A witness that others brought further could not take part in the owner's round."""
+    log = cluster.log(1, 3)
+    await hold(node, log)
+    told, text = await status(node, cluster.name(2), request(log, 0))
+    assert (told, "NotYourLogError" in text) == (403, True)
+    assert node.store.witnessed(log.name).size == 0
 
 
 async def test_a_clock_that_was_never_set_gives_no_time_zero(tmp_path: Path) -> None:
