@@ -38,6 +38,8 @@ FIELDS: Final = frozenset(
         "refused", "deferred", "lapsed", "expired", "erased", "resolved", "subscribers",
         "processes", "pending", "retry_in", "phase", "remote", "incidents",
         "operations",
+        # days
+        "today", "last", "certified",
         # the local API and its feed
         "method", "route", "status", "reason", "seq", "after", "resume", "signal",
         # checks

@@ -290,7 +290,10 @@ class Writer:
         self._scrub_at = self._clock() + _SCRUB_RETRY_SECONDS
         if self._scrub_due != self._held_up:
             self._held_up = self._scrub_due
-            log.warning("store.scrub_held_up" if self._held_up else "store.scrub_done")
+            if self._held_up:
+                log.warning("store.scrub_held_up")
+            else:
+                log.warning("store.scrub_done")
 
     def _tell_condition(self, operations: Sequence[Operation]) -> None:
         errors = [operation.error for operation in operations]

@@ -157,10 +157,10 @@ def test_an_error_that_nobody_takes_breaks_the_run(planted: pytest.MonkeyPatch) 
 
 
 def test_a_mesh_that_does_not_settle_breaks_the_run(planted: pytest.MonkeyPatch) -> None:
-    async def never(self: object, note: bytes) -> None:
+    async def never(self: object, certificate: object) -> None:
         return None
 
-    planted.setattr(HeldLog, "certify", never)
+    planted.setattr(HeldLog, "take_certificate", never)
     outcome = simulate(quiet_plan())
     assert broken(outcome) == "an acknowledged entry is not certified"
     assert isinstance(outcome.violation, ViolationError)

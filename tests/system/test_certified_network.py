@@ -268,7 +268,8 @@ async def test_a_restored_node_waits_for_all_others(network: TestNetwork, tmp_pa
     async with only(network, *EVERYBODY[:4]), client(network, "acme") as node:
 
         async def asked() -> bool:
-            return "3 of 4 answered; waiting for ember.example" in (await node.ready()).recovering
+            said = (await node.ready()).recovering
+            return "3 of 4 answered" in said and "waiting for ember.example" in said
 
         await until(asked)
         with pytest.raises(ApiError) as refused:
