@@ -266,8 +266,8 @@ def _bodies_once() -> list[Swap]:
 def _no_certificates() -> list[Swap]:
     pull, checkpoint = LogSync.pull, PeerClient.checkpoint
 
-    async def uncertified(self: Any, source: Any, *, certified: int = 0) -> int:
-        return await pull(self, source)
+    async def uncertified(self: Any, source: Any, **told: Any) -> int:
+        return await pull(self, source, **told | {"certified": 0})
 
     async def bare(self: Any, log: str) -> bytes:
         note = parse_note(await checkpoint(self, log), 1 << 16)

@@ -12,7 +12,7 @@ from typing import Final
 from orgnode.testing.conducts import MAKERS
 from orgnode.testing.plantedbugs import PLANTED
 from orgnode.testing.simplan import draw_plan
-from orgnode.testing.simulated import Outcome, simulate
+from orgnode.testing.simulated import CRASHED, Outcome, simulate
 
 MOST_SEEDS: Final = 200
 """Seeds within which every planted bug is found."""
@@ -107,9 +107,14 @@ def find(bug: str, *, start: int = 0, most: int = MOST_SEEDS) -> Result | None:
     """The first run that finds a planted bug; None if none of them does."""
     for seed in range(start, start + most):
         result = run_seed(seed, bug)
-        if result.rule:
+        if caught(result):
             return result
     return None
+
+
+def caught(result: Result) -> bool:
+    """Whether a run broke a rule. A crash shows only that what is planted does not fit the code."""
+    return bool(result.rule) and result.rule != CRASHED
 
 
 def _result(outcome: Outcome) -> Result:

@@ -46,6 +46,8 @@ LIMITS: Final[Mapping[str, int]] = {
 }
 """What nothing may grow past in a run: see `mesh.testing.history.Load`."""
 
+CRASHED: Final = "a task crashed"
+"""The rule that is broken when an error ends a task, in the nodes or in what is planted there."""
 STEPS: Final = 200_000
 """Callbacks that a run may take: many times what the busiest takes."""
 
@@ -283,9 +285,7 @@ class SimRun:
 
     def crashed(self, event: str, error: BaseException | None) -> None:
         """A part of an honest node failed in a way that it has no name for."""
-        self._crashes.append(
-            ViolationError("a task crashed", f"{event}: {type(error).__name__}: {error}")
-        )
+        self._crashes.append(ViolationError(CRASHED, f"{event}: {type(error).__name__}: {error}"))
 
     def say(self, what: str) -> None:
         """Tell whoever watches."""

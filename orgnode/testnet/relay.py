@@ -40,7 +40,10 @@ class Relay:
         self._endpoints = dict(endpoints)
         self._places = {source_address(place): place for place in endpoints}
         self._open = {
-            (a, b): asyncio.Event() for a in self._endpoints for b in self._endpoints if a != b
+            # To itself too: a starting node looks whether a copy of it runs already.
+            (a, b): asyncio.Event()
+            for a in self._endpoints
+            for b in self._endpoints
         }
         self._servers: list[asyncio.Server] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -70,7 +73,7 @@ class Relay:
         """Cut all links between organizations of different sides, both ways."""
         groups = [frozenset(side) for side in sides]
         for a, b in self._open:
-            if not any({a, b} <= group for group in groups):
+            if a != b and not any({a, b} <= group for group in groups):
                 self.cut(a, b)
 
     def heal(self) -> None:
