@@ -124,7 +124,6 @@ class Replicator:
             store=store,
             workers=workers,
             today=today,
-            clock=clock,
             rhythm=rhythm,
         )
         chaser = partial(

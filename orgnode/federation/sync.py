@@ -10,7 +10,6 @@ that lies or floods holds up its own log only.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Iterable
 from typing import TypeVar
 
@@ -43,7 +42,9 @@ class LogSync:
     """Follows the log of one member. Its methods may be called from any task of the event loop.
 
     `limited`: whether the log may grow only so much in a day here (`MirrorQuota`); the own log,
-    when it is restored from mirrors, may grow at will.
+    when it is restored from mirrors, may grow at will. `clock`: seconds that never go back, the
+    event loop's if it is left out: a machine's clock that was wrong for a while must not put off
+    until tomorrow what is due in seconds.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class LogSync:
         workers: Workers,
         today: Today,
         events: LogEvents,
-        clock: Clock = time.time,
+        clock: Clock | None = None,
         rhythm: Rhythm | None = None,
         limited: bool = True,
     ) -> None:
@@ -71,7 +72,7 @@ class LogSync:
             events=events,
             quota=MirrorQuota(member.name, mesh.constraints.daily_quota) if limited else None,
         )
-        self._deferred = DeferredBodies(store, member.name, self._rhythm, clock)
+        self._deferred = DeferredBodies(store, member.name, self._rhythm, clock or _loop_time)
 
     @property
     def size(self) -> int:
@@ -283,3 +284,7 @@ class LogSync:
 
 async def _in(turn: Turn | None, answer: Awaitable[T]) -> T:
     return await (answer if turn is None else turn.wait(answer))
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()

@@ -21,6 +21,7 @@ from orgnode.federation.recovery import Recovery
 from orgnode.federation.sync import LogSync
 from orgnode.store import SqliteStore
 from orgnode.testing.simnode import SimWorkers
+from orgnode.testing.simsuite import run_seed
 
 WORLD = make_mesh(4)
 OWN, PEER, *_ = (member.name for member in WORLD.members)
@@ -138,3 +139,9 @@ async def test_recovery_is_not_over_while_what_it_was_told_of_lacks(store: Sqlit
     )
     await recovery._hear(PEER)
     assert recovery.lacking == 6
+
+
+def test_a_clock_that_was_ahead_for_a_while_puts_no_body_off() -> None:
+    # A body was missing while the clock was ten hours ahead; asked for again in seconds, by that
+    # clock, it was due the next morning. As found: the rule is about the whole node.
+    assert run_seed(20_151).rule == ""
