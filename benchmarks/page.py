@@ -39,7 +39,7 @@ TITLES = {
 INTRODUCTIONS = {
     "certify": """Five node processes and what loads them share the machine's cores, so a signal's whole cost counts: it is published once,
 and checked, stored and cosigned by four others. With ready-made proofs the rest is measured; "reported" is everything from an
-incident's text on, with two committee members' answers for each token.
+incident's text on, with the committee's answers for each token.
 """,
     "check_local": """![How long checks and their parts take](times.svg)
 """,

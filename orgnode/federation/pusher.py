@@ -246,7 +246,8 @@ class Pusher:
         except StaleOldSizeAnswer as error:
             line.witnessed = error.size
             if error.size > round_.size:
-                # Anybody may have it cosign a newer checkpoint of this log, but none that is not.
+                # It may have cosigned a newer checkpoint before this node was started anew, but
+                # none that is not there.
                 tip = self.certifying.tip
                 if tip is None or error.size > tip[1]:
                     self._doubted(line.peer)

@@ -9,6 +9,7 @@ tlog-tiles, "Partial Tiles").
 from __future__ import annotations
 
 from mesh.wire import encode_bodies
+from orgnode.federation.followed import claimed_size
 from orgnode.federation.paths import (
     BodiesPath,
     CertificatePath,
@@ -20,9 +21,7 @@ from orgnode.federation.paths import (
 )
 from orgnode.federation.reply import FOR_EVER, Reply, note_reply, octets_reply
 from orgnode.store import Store, StoreRangeError
-from proofs.checkpoint import parse_checkpoint_text
 from proofs.merkle import NodeAddress
-from proofs.note import parse_note
 from proofs.tiles import TILE_HEIGHT, TILE_WIDTH, TileAddress, encode_bundle
 
 
@@ -67,7 +66,9 @@ class LogReader:
     def _checkpoint(self, log: str) -> bytes | None:
         checkpoint = self._store.checkpoint(log)
         cosigned = self._store.witnessed_note(log)
-        if cosigned is not None and (checkpoint is None or _size(checkpoint) < _size(cosigned)):
+        if cosigned is not None and (
+            checkpoint is None or claimed_size(checkpoint) < claimed_size(cosigned)
+        ):
             checkpoint = cosigned  # on the way to a larger one, which was not reached yet
         certificate = self._store.certificate(log)
         if checkpoint is None or certificate is None:
@@ -90,7 +91,3 @@ class LogReader:
 def _text(note: bytes) -> bytes:
     """What the note's signatures sign: all before its last empty line (C2SP signed-note)."""
     return note.rpartition(b"\n\n")[0]
-
-
-def _size(note: bytes) -> int:
-    return parse_checkpoint_text(parse_note(note).text).size

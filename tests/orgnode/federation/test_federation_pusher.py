@@ -355,7 +355,7 @@ async def test_a_witness_that_claims_more_than_there_is_stops_nothing(tmp_path: 
         assert one.node.told.alerts == {}
 
 
-async def test_a_witness_that_somebody_else_brought_further_is_not_doubted(tmp_path: Path) -> None:
+async def test_a_witness_that_is_further_than_the_open_round_is_not_doubted(tmp_path: Path) -> None:
     """Its size is a checkpoint of this log; only the open round is over a smaller one."""
     async with publishing(tmp_path, 1, 2, rhythm=replace(QUICK, round_timeout=1.0)) as one:
         doubted: list[str] = []
