@@ -193,6 +193,16 @@ class TestNetwork:
 
     # --- running
 
+    def start(self) -> None:
+        """Start the nodes that do not run, without waiting for any of them.
+
+        :raises NodeStartError: a node's process could not be started.
+        """
+        for org in self.orgs:
+            if not org.alive:
+                begun = replace(org, log_start=processes.size(org.log))
+                self._remember(begun.with_process(self._start(begun)))
+
     async def up(
         self,
         *,
@@ -211,10 +221,7 @@ class TestNetwork:
         :raises NodeStartError: a node ended, or was not ready in time; with the last lines of its
             log.
         """
-        for org in self.orgs:
-            if not org.alive:
-                begun = replace(org, log_start=processes.size(org.log))
-                self._remember(begun.with_process(self._start(begun)))
+        self.start()
         if signing is None:
             running = [org for org in self.orgs if org.alive]
             signing = len(running) >= self.mesh.constraints.quorum

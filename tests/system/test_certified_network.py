@@ -366,5 +366,5 @@ async def test_half_a_minute_of_kills_under_load(tmp_path: Path) -> None:
     network = TestNetwork.create(tmp_path / "soak", 5, daily_quota=100_000)
     result = await soak(network, seconds=30.0, kill_every=3.0, seed=2026)
     assert result.faults == []
-    assert result.kills >= 5
+    assert result.kills >= 8
     assert all(result.signals.values()), "each organization published something"

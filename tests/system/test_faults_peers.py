@@ -134,6 +134,24 @@ class Scene:
 
         return await self.until(look)
 
+    async def decided(self, label: str, **expected: int) -> None:
+        """Wait until so many entries of a settled log came out each way.
+
+        What a node says of them a moment before need not be final: a body may come after its entry.
+        """
+        seen = await self.settled(label)
+
+        async def look() -> bool:
+            nonlocal seen
+            seen = await self.peer(label)
+            return counts(seen) == expected
+
+        try:
+            await self.until(look)
+        except TimeoutError:
+            assert counts(seen) == expected  # which shows the difference
+            raise
+
     async def honest_signals_arrive(self) -> None:
         """What the honest member publishes now is in the node's feed soon."""
         async with NodeClient.from_datadir(self.honest.directory) as other:
@@ -244,8 +262,7 @@ async def test_bad_entries_are_refused_each_for_its_reason(scene: Scene) -> None
         encode_bundle([log.notes[-1] + b"\n"])
     last = log.append_signal(made())
 
-    peer = await scene.settled("cobalt")
-    assert counts(peer) == {"accepted": 2, "deferred": 1, "refused": len(expected)}
+    await scene.decided("cobalt", accepted=2, deferred=1, refused=len(expected))
     refused = await scene.refusals("cobalt")
     assert {index: one.error for index, one in refused.items()} == expected
     assert all(one.reason for one in refused.values())
@@ -304,15 +321,9 @@ async def test_what_can_not_be_decided_yet(scene: Scene) -> None:
     log.erase_body(6)
     log.append_retraction(erased)
     last = log.append_signal()
-    await scene.settled("dune")
-
     # Two are expired, or erased and retracted; one has a wrong body; four wait, among them what is
-    # said to be erased and was never retracted. The wrong body may come a moment after its entry.
-    async def decided() -> bool:
-        expected = {"accepted": 2, "deferred": 4, "lapsed": 2, "refused": 1}
-        return counts(await scene.peer("dune")) == expected
-
-    assert await scene.until(decided)
+    # said to be erased and was never retracted.
+    await scene.decided("dune", accepted=2, deferred=4, lapsed=2, refused=1)
     assert {i: one.error for i, one in (await scene.refusals("dune")).items()} == {
         5: "BodyDigestError"
     }
@@ -327,8 +338,7 @@ async def test_what_can_not_be_decided_yet(scene: Scene) -> None:
         return held.get(missing) == held.get(wrong) == "live"
 
     assert await scene.until(healed)
-    peer = await scene.peer("dune")
-    assert counts(peer) == {"accepted": 4, "deferred": 3, "lapsed": 2}
+    await scene.decided("dune", accepted=4, deferred=3, lapsed=2)
     assert await scene.refusals("dune") == {}
 
 
@@ -452,8 +462,7 @@ async def test_tiles_and_answers_that_are_no_true_ones(scene: Scene) -> None:
         assert (peer.size, peer.up, peer.suspended) == (0, False, False), error
     await scene.honest_signals_arrive()
     liar.answers(honest(log))
-    peer = await scene.settled("heron")
-    assert counts(peer) == {"accepted": 300}
+    await scene.decided("heron", accepted=300)
     status = Path(f"/proc/{scene.node.process.pid}/status").read_text()
     peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     assert int(peak.split()[1]) < 250_000, "kB: nothing was inflated"
