@@ -3,9 +3,9 @@
     python -m orgnode.testing.soak --seconds 300 --kill-every 3
 
 Organizations report incidents and retract some; one node after the other is killed and started
-again at once, whether or not those killed before are ready. At the end all nodes are let come to rest, and their databases are compared with what was
-acknowledged: nothing of it may be missing anywhere, all of it must be certified everywhere, and
-nobody may stand accused.
+again at once, whether or not those killed before are ready. At the end all nodes are let come to
+rest, and their databases are compared with what was acknowledged: nothing of it may be missing
+anywhere, all of it must be certified everywhere, and nobody may stand accused.
 """
 
 from __future__ import annotations
