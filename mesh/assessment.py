@@ -99,14 +99,17 @@ def assess_leaf(
     today: Day,
 ) -> Assessed:
     """`assess` for a caller that has hashed the entry already."""
-    bare = Assessed(index, leaf.hex(), leaf, note, answer, Outcome.ACCEPTED)
+
+    def read_as(envelope: Envelope | None, answer: BodyAnswer = answer) -> Assessed:
+        return Assessed(index, leaf.hex(), leaf, note, answer, Outcome.ACCEPTED, envelope=envelope)
+
     try:
         envelope = open_entry(note, member, mesh)
     except (UnknownKindError, UnknownVersionError) as error:
-        return replace(bare, answer=MISSING).without_content(Outcome.DEFERRED, error)
+        return read_as(None, MISSING).without_content(Outcome.DEFERRED, error)
     except (MeshError, ProofsError) as error:
-        return bare.without_content(Outcome.REFUSED, error)
-    read = replace(bare, envelope=envelope)
+        return read_as(None).without_content(Outcome.REFUSED, error)
+    read = read_as(envelope)
     try:
         check_dates(envelope, today, mesh.constraints)
     except MeshError as error:
@@ -238,7 +241,8 @@ class _Run:
                 "an accusation before it has no body yet; that one comes first"
             )
             entry = entry.without_content(Outcome.DEFERRED, waits)
-        entry = replace(entry, claim=None)
+        if entry.claim is not None:
+            entry = replace(entry, claim=None)
         self._note(entry)
         return entry
 

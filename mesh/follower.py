@@ -119,6 +119,17 @@ class LogFollower:
         )
 
     @property
+    def evidence(self) -> Evidence | None:
+        """Why the log is suspended, if it is."""
+        return self._evidence
+
+    @property
+    def target(self) -> bytes | None:
+        """The checkpoint that is being followed; None if its end was reached."""
+        target = self._known.target
+        return target.note if target else None
+
+    @property
     def known_size(self) -> int:
         """Size of the newest checkpoint that the log is known to have signed."""
         newest = self._known.newest
@@ -149,7 +160,11 @@ class LogFollower:
         signed = open_signed(self._member.name, self._key, checkpoint)
         proof = self._known.split_by(self._member.name, signed)
         if proof is None and not self._known.take(signed, self._size) and signed.size <= self._size:
-            proof = self._own_tree().contradicts(signed)
+            # Of one size with the checkpoint that the held tree was proven by, and not split from
+            # it: the same. As most are, for every peer hands over the newest.
+            proven = self._known.checkpoint
+            if proven is None or signed.size != proven.size:
+                proof = self._own_tree().contradicts(signed)
         if proof is not None:
             raise ForkError(self._convict(proof))
         return self._known.target is not None

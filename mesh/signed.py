@@ -75,7 +75,11 @@ class Known:
     @property
     def newest(self) -> Signed | None:
         """The largest of them."""
-        return max(self._all(), key=lambda signed: signed.size, default=None)
+        newest = self.checkpoint
+        for signed in (self.target, self.latest):
+            if signed is not None and (newest is None or signed.size > newest.size):
+                newest = signed
+        return newest
 
     def split_by(self, log: str, signed: Signed) -> Evidence | None:
         """Evidence that the log signed another root than this for the same size, if it did."""

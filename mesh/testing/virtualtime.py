@@ -330,10 +330,8 @@ class VirtualLoop(base_events.BaseEventLoop):
     def tasks_of(self, machine: Machine, *, but: Collection[str] = ()) -> int:
         """How many tasks of a machine are not done, leaving out some that it was told to start."""
         left_out = {f"{machine.name}:{name}" for name in but}
-        return sum(
-            owner is machine and not task.done() and task.get_name() not in left_out
-            for task, owner in self._living.items()
-        )
+        living = [task for task, owner in self._living.items() if owner is machine]
+        return len([one for one in living if not one.done() and one.get_name() not in left_out])
 
     def bury(self, machine: Machine) -> None:
         """Set the tasks of a dead machine aside, so that nothing runs when memory is reclaimed."""

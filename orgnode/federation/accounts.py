@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from enum import Enum, auto
 from typing import Self
 
@@ -91,9 +90,9 @@ class Room:
         self._taken -= units
         self._admit()
 
-    def place(self) -> AbstractAsyncContextManager[None]:
+    def place(self) -> Hold:
         """Take one unit for the time of the block."""
-        return _Place(self)
+        return Hold(self, 1)
 
     def _fits(self, units: int) -> bool:
         return self._taken == 0 or self._taken + units <= self._units
@@ -106,19 +105,6 @@ class Room:
                 place.set_result(None)
 
 
-class _Place:
-    """One unit of a room, for the time of a block."""
-
-    def __init__(self, room: Room) -> None:
-        self._room = room
-
-    async def __aenter__(self) -> None:
-        await self._room.take(1)
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self._room.give(1)
-
-
 class Account:
     """One peer's account. `clock` counts seconds, from any beginning."""
 
@@ -126,9 +112,9 @@ class Account:
         self._limits = limits
         # Evaluations are counted apart from all else, so that many checks don't hold up the logs,
         # nor the logs the checks.
-        self._requests = _Count(limits.in_flight, "too many requests at a time")
-        self._evaluations = _Count(limits.evaluations, "too many evaluations at a time")
-        self._announcements = _Count(limits.announcements, "too many announcements at a time")
+        self._requests = Places(limits.in_flight, "too many requests at a time")
+        self._evaluations = Places(limits.evaluations, "too many evaluations at a time")
+        self._announcements = Places(limits.announcements, "too many announcements at a time")
         self._rate = TokenBucket(limits.rate, limits.burst, clock)
         self._rates = {
             RequestKind.EVALUATION: TokenBucket(limits.rate, limits.burst, clock),
@@ -146,14 +132,14 @@ class Account:
         """Bytes that are held for the peer now."""
         return self._bytes.taken
 
-    def request(self, kind: RequestKind) -> AbstractContextManager[object]:
+    def request(self, kind: RequestKind) -> Places:
         """One request; raises RefusedError (429) if it is one too many."""
         rate, evaluation = self._rates.get(kind), kind is RequestKind.EVALUATION
         if not ((rate is None or rate.take()) and (evaluation or self._rate.take())):
             raise RefusedError(429, "RequestRateError", "too many requests a second")
         return self._evaluations if evaluation else self._requests
 
-    def announcement(self) -> AbstractContextManager[object]:
+    def announcement(self) -> Places:
         """One announcement; raises RefusedError (429) if it is one too many."""
         return self._announcements
 
@@ -161,24 +147,35 @@ class Account:
         """Hold up to `most` bytes for the peer; waits while too many are held already."""
         return Hold(self._bytes, most)
 
-    def reading(self) -> AbstractAsyncContextManager[None]:
+    def reading(self) -> Hold:
         """One big read; waits while there are too many."""
         return self._reads.place()
 
 
 class Hold:
-    """Bytes that are held for a peer in a block: as many as a message could have at first."""
+    """Units of a room that are held in a block, or from `take` to `give`.
+
+    Of bytes for a peer it is as many as a message could have at first.
+    """
 
     def __init__(self, room: Room, units: int) -> None:
         self._room = room
         self._units = units
 
-    async def __aenter__(self) -> Self:
+    async def take(self) -> None:
+        """Take them, as soon as it is their turn."""
         await self._room.take(self._units)
+
+    def give(self) -> None:
+        """Give back what is still held."""
+        self.shrink(0)
+
+    async def __aenter__(self) -> Self:
+        await self.take()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self.shrink(0)
+        self.give()
 
     def shrink(self, units: int) -> None:
         """It is only so many; the rest is free for others. It never grows."""
@@ -187,18 +184,26 @@ class Hold:
             self._units = units
 
 
-class _Count:
-    """How many of a kind are under way, each in a block; more than `most` are refused."""
+class Places:
+    """How many of a kind are under way, from `take` to `give`; more than `most` are refused."""
 
     def __init__(self, most: int, message: str) -> None:
         self._most = most
         self._message = message
         self._running = 0
 
-    def __enter__(self) -> None:
+    def take(self) -> None:
+        """Take a place; raises RefusedError (429) if there is none."""
         if self._running >= self._most:
             raise RefusedError(429, "TooManyRequestsError", self._message)
         self._running += 1
 
-    def __exit__(self, *exc_info: object) -> None:
+    def give(self) -> None:
+        """Give a place back."""
         self._running -= 1
+
+    def __enter__(self) -> None:
+        self.take()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.give()

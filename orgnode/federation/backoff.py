@@ -45,6 +45,11 @@ class Backoff:
         self.failures = self._cuts = 0
         self._passing = False
 
+    @property
+    def passing(self) -> bool:
+        """Whether a sign of life of the peer would cut the pause."""
+        return self._passing
+
     def sign_of_life(self) -> float | None:
         """The peer was heard of: after how long it may be tried again, None for no sooner."""
         if not self._passing:

@@ -127,7 +127,8 @@ class Chaser:
     def alive(self, source: str) -> None:
         """`source` was just heard of: if it could not be reached, ask it again soon."""
         known = self._sources.get(source)
-        if known is None or not self._wants(known):
+        # Asked at every sign of life, of every log: what is nearly always so comes first.
+        if known is None or not known.backoff.passing or not self._wants(known):
             return
         wait = known.backoff.sign_of_life()
         if wait is not None:

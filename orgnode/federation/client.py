@@ -191,10 +191,12 @@ class PeerClient:
     # --- small things
 
     async def _get(self, path: str, cap: int, deadline: float | None = None) -> bytes:
-        async with self._turns.place():
-            return await self.line.ask(
-                "GET", path, cap=cap, deadline=self._limits.short if deadline is None else deadline
-            )
+        deadline = self._limits.short if deadline is None else deadline
+        await self._turns.take(1)
+        try:
+            return await self.line.ask("GET", path, cap=cap, deadline=deadline)
+        finally:
+            self._turns.give(1)
 
     async def _maybe(self, path: str, cap: int) -> bytes | None:
         try:
@@ -206,8 +208,11 @@ class PeerClient:
             raise
 
     async def _post(self, path: str, body: bytes, cap: int, deadline: float) -> bytes:
-        async with self._turns.place():
+        await self._turns.take(1)
+        try:
             return await self.line.ask("POST", path, cap=cap, deadline=deadline, body=body)
+        finally:
+            self._turns.give(1)
 
     def _object(self, data: bytes) -> dict[str, Any]:
         try:

@@ -83,7 +83,7 @@ class FollowedLog:
         self._history = store.history(self.name)
         self._stale = False
         self._follower = self._restart()
-        self._remembered = self._follower.state.target
+        self._remembered = self._follower.target
 
     # --- what is known
 
@@ -102,7 +102,7 @@ class FollowedLog:
         """Why the log is suspended, if it is."""
         if self._stale:
             return self._store.state(self.name).evidence
-        return self._follower.state.evidence
+        return self._follower.evidence
 
     def refresh(self) -> None:
         """The store has changed behind the follower (evidence came): read it before going on."""
@@ -140,17 +140,18 @@ class FollowedLog:
         checkpoint, and withholds what all of them cover, to fill the disk with them. Beyond
         `MAX_WITHHELD` they are followed all the same, and forgotten at the end.
         """
-        state = self._current().state
-        if state.target is None or state.target == self._remembered or self._too_many_withheld():
+        follower = self._current()
+        target = follower.target
+        if target is None or target == self._remembered or self._too_many_withheld():
             return
         try:
-            await self._store.save_state(self.name, state)
+            await self._store.save_state(self.name, follower.state)
         except SecondRootError as error:
             await self._second_root(error)
         except BaseException:
             self._follower = self._restart()
             raise
-        self._remembered = state.target
+        self._remembered = target
 
     def _come_nearer(self, note: bytes, backed: bool) -> None:
         """Follow a checkpoint that was just offered before a larger one that is being followed.
@@ -159,13 +160,12 @@ class FollowedLog:
         to its end first, whatever is certified below it would be out of reach. What nobody backs
         is come nearer to once in a while, and not at all once too much is withheld.
         """
-        state, newest = self._follower.state, self._follower.newest
-        target = state.target
+        target, newest = self._follower.target, self._follower.newest
         if target is None or newest is None or target == note:
             return
         if self._held < claimed_size(note) < claimed_size(target) and (backed or self._may_turn()):
             nearer = bare(note, self._mesh.log_key(self.name))
-            follower = self._from_state(replace(state, target=nearer))
+            follower = self._from_state(replace(self._follower.state, target=nearer))
             follower.offer(target)
             follower.offer(newest)  # perhaps larger still, and come while the target was followed
             self._follower = follower

@@ -84,6 +84,8 @@ class Gossip:
         self._marks: dict[str, tuple[float, dict[str, int]]] = {}
         self._alerted: dict[str, bool] = dict.fromkeys(clients, False)
         self._exchanges: dict[str, asyncio.Task[None]] = {}
+        # What was told last, and the same encoded: most of the time nothing has changed.
+        self._told: tuple[list[LogPosition], bytes] = [], encode_vector([])
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -164,7 +166,9 @@ class Gossip:
         positions = self._store.vector()
         if not self._tells_own():
             positions = [one for one in positions if one.log != self._name]
-        return encode_vector(positions)
+        if positions != self._told[0]:
+            self._told = positions, encode_vector(positions)
+        return self._told[1]
 
     # --- comparing
 
@@ -203,11 +207,18 @@ class Gossip:
 
     def _lacks(self, peer: str, held: Sequence[LogPosition]) -> dict[str, int]:
         """The logs that this node holds further than the peer does, and how far."""
-        return {
-            ours.log: ours.size
-            for ours in held
-            if ours.log != peer and ours.size > self._holds(peer, ours.log)
-        }
+        theirs = self._vectors.get(peer, {})
+        found = {}
+        for ours in held:
+            told = theirs.get(ours.log)
+            # What it said itself is enough, nearly always.
+            if (
+                ours.log != peer
+                and (told is None or ours.size > told.size)
+                and ours.size > self._holds(peer, ours.log)
+            ):
+                found[ours.log] = ours.size
+        return found
 
     def _watch(self) -> None:
         """Look at all peers: what came since their last vectors is lacking too."""
@@ -219,12 +230,12 @@ class Gossip:
         # A peer of a busy mesh always lacks what came in the last moment. So what counts is how
         # long it lacks the same entries: those that it lacked when the mark was made.
         mark, heard = self._marks.get(peer), peer in self._vectors
-        if (
-            mark is not None
-            and heard
-            and all(self._holds(peer, name) >= size for name, size in mark[1].items())
-        ):
-            mark = None
+        if mark is not None and heard:
+            for name, size in mark[1].items():
+                if self._holds(peer, name) < size:
+                    break
+            else:
+                mark = None
         if mark is None and ((lacks := self._lacks(peer, held)) or not heard):
             mark = self._clock(), lacks
         if mark is None:

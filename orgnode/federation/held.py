@@ -160,8 +160,14 @@ class HeldLog(FollowedLog):
         :raises SuspendedPeerError: the store knows another root; the evidence is stored.
         :raises StoreError: see there; nothing was taken.
         """
-        verdicts = await to_its_end(self._workers.verify(checked.claims))
+        verdicts = await self._verdicts(checked)
         await to_its_end(self._take(checked, verdicts))
+
+    async def _verdicts(self, checked: CheckedSegment) -> Sequence[ProofsError | None]:
+        """For each of the claims the error that it is refused with, or None if it holds."""
+        if not checked.claims:
+            return ()
+        return await to_its_end(self._workers.verify(checked.claims))
 
     async def _take(self, checked: CheckedSegment, verdicts: Sequence[ProofsError | None]) -> None:
         segment, follower = checked.segment, self._follower
@@ -195,7 +201,7 @@ class HeldLog(FollowedLog):
         """Look again at stored entries whose bodies came; returns how many are decided now."""
         follower = self._current()
         checked = await self._reassessed(follower, sorted(items, key=lambda item: item[0]))
-        verdicts = await to_its_end(self._workers.verify(checked.claims))
+        verdicts = await self._verdicts(checked)
         assessed, rows = await self._conclude(follower, checked, verdicts)
         changed = await self._store.resolve_deferred(self.name, rows)
         if changed:

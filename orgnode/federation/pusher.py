@@ -134,6 +134,7 @@ class Pusher:
         """The peer said in a vector how far it holds the own log."""
         line, tip, known = self.lines[peer], self.certifying.tip, self.certifying.certificate
         # An answer to a push may be newer than a vector, so this only ever raises.
+        before = line.held, line.certified
         if tip is not None and held > (line.held or 0):
             line.held = min(held, tip[1])
             if line.held >= line.tried:  # else it would be handed the same once more
@@ -141,15 +142,16 @@ class Pusher:
                 line.alive.set()
         if known is not None and certified > line.certified:
             line.certified = min(certified, known.size)
-        line.wake.set()
+        if (line.held, line.certified) != before:
+            line.wake.set()
 
     def alive(self, peer: str) -> None:
         """`peer` was just heard of: what it could not do just now, it may be asked again soon."""
         line = self.lines[peer]
-        if (wait := line.backoff.sign_of_life()) is not None:
+        if line.backoff.passing and (wait := line.backoff.sign_of_life()) is not None:
             line.retry_at = min(line.retry_at, self._now() + wait)
             line.alive.set()
-        if (wait := line.cosigning.sign_of_life()) is not None:
+        if line.cosigning.passing and (wait := line.cosigning.sign_of_life()) is not None:
             line.cosign_at = min(line.cosign_at, self._now() + wait)
             line.wake.set()
 

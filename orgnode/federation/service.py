@@ -16,9 +16,10 @@ ask what, how much at a time, and which status each condition has.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Self
 
 import structlog
 
@@ -31,7 +32,7 @@ from mesh.vector import vector_bytes
 from mesh.wire import MAX_ENTRY, WireLimits, decode_announcement
 from mesh.witness import MAX_REQUEST, StaleOldSizeError, WitnessError
 from orgnode.errors import OrgnodeError
-from orgnode.federation.accounts import Account, RequestKind
+from orgnode.federation.accounts import Account, Hold, Places, RequestKind
 from orgnode.federation.errors import (
     AnnouncementError,
     MirrorQuotaError,
@@ -131,8 +132,8 @@ class FederationService:
 
     async def answer(self, peer: str, method: str, path: str, read: ReadBody) -> Reply:
         """The answer to one request of a member. See `exchange`."""
-        async with self.exchange(peer, method, path, read) as reply:
-            return reply
+        with _Holdings() as held:
+            return await self._reply(held, peer, method, path, read)
 
     @asynccontextmanager
     async def exchange(
@@ -147,24 +148,28 @@ class FederationService:
         :param path: the raw bytes of the request line's path, as text.
         :param read: gives the request's body, and refuses one that is too long.
         """
-        async with AsyncExitStack() as stack:
-            try:
-                reply = await self._answer(stack, peer, method, path, read)
-            except RefusedError as refused:
-                # To have nothing to hand over is no refusal: peers ask again and again.
-                if refused.code != NOT_SERVED:
-                    self._log_refusal(peer, refused.status, refused.code)
-                reply = refused.reply
-            yield reply
+        with _Holdings() as held:
+            yield await self._reply(held, peer, method, path, read)
+
+    async def _reply(
+        self, held: _Holdings, peer: str, method: str, path: str, read: ReadBody
+    ) -> Reply:
+        try:
+            return await self._answer(held, peer, method, path, read)
+        except RefusedError as refused:
+            # To have nothing to hand over is no refusal: peers ask again and again.
+            if refused.code != NOT_SERVED:
+                self._log_refusal(peer, refused.status, refused.code)
+            return refused.reply
 
     async def _answer(
-        self, stack: AsyncExitStack, peer: str, method: str, path: str, read: ReadBody
+        self, held: _Holdings, peer: str, method: str, path: str, read: ReadBody
     ) -> Reply:
         account = self._accounts.get(peer)
         if account is None:
             raise RefusedError(403, "NotAMemberError", "this connection belongs to no peer")
-        stack.enter_context(account.request(_KINDS.get(path, RequestKind.OTHER)))
-        asked = _Asked(stack, account, peer, method, read)
+        held.enter(account.request(_KINDS.get(path, RequestKind.OTHER)))
+        asked = _Asked(held, account, peer, method, read)
         try:
             return await self._dispatch(asked, path)
         except (OrgnodeError, MeshError, ProofsError) as error:
@@ -215,7 +220,7 @@ class FederationService:
 
     async def _announce(self, asked: _Asked) -> Reply:
         # An owner announces one after the other; the second is for one that it gave up waiting for.
-        asked.stack.enter_context(asked.account.announcement())
+        asked.held.enter(asked.account.announcement())
         announcement = decode_announcement(await asked.body(self.limits.max_body), self._wire)
         # The owner alone speaks for a log: its origin must be the one of whoever proved the key.
         if announcement.checkpoint.partition(b"\n")[0] != self._origins[asked.peer]:
@@ -248,8 +253,8 @@ class FederationService:
             most = self._largest(resource)
             if most is None:
                 return self._reader.read(member, resource)
-            await asked.stack.enter_async_context(asked.account.reading())
-            hold = await asked.stack.enter_async_context(asked.account.holding(most))
+            await asked.held.take(asked.account.reading())
+            hold = await asked.held.take(asked.account.holding(most))
             reply: Reply = await to_its_end(self._handlers.run(self._reader.read, member, resource))
             hold.shrink(len(reply.body))
         except NotServedError as error:
@@ -269,11 +274,36 @@ class FederationService:
                 return None
 
 
-@dataclass(frozen=True)
+class _Holdings:
+    """What a request takes up of its peer's account until it is over."""
+
+    def __init__(self) -> None:
+        self._give: list[Callable[[], None]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        while self._give:
+            self._give.pop()()
+
+    def enter(self, place: Places) -> None:
+        """Take a place, or be refused."""
+        place.take()
+        self._give.append(place.give)
+
+    async def take(self, hold: Hold) -> Hold:
+        """Wait for what is held."""
+        await hold.take()
+        self._give.append(hold.give)
+        return hold
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
     """One request, and what it takes up until it is over."""
 
-    stack: AsyncExitStack
+    held: _Holdings
     account: Account
     peer: str
     method: str
@@ -286,7 +316,7 @@ class _Asked:
 
     async def body(self, cap: int) -> bytes:
         """The request's body, at most `cap` bytes, held at the peer's expense."""
-        hold = await self.stack.enter_async_context(self.account.holding(cap))
+        hold = await self.held.take(self.account.holding(cap))
         data = await self.read(cap)
         hold.shrink(len(data))
         return data

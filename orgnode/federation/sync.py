@@ -222,9 +222,12 @@ class LogSync:
 
     async def _lock_patiently(self) -> bool:
         """Take the lock, unless others keep it for longer than an announcement should wait."""
+        lock = self._held.lock
+        if not lock.locked():
+            return await lock.acquire()  # at once: no need of a timeout
         try:
             async with asyncio.timeout(self._rhythm.patience):
-                return await self._held.lock.acquire()
+                return await lock.acquire()
         except TimeoutError:
             return False
 

@@ -60,7 +60,8 @@ def open_writer(
         # Deleted content is overwritten with zeros, and nothing is spilled to temporary files.
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute("PRAGMA foreign_keys = ON")
+        if not connection.execute("PRAGMA foreign_keys").fetchone()[0]:
+            connection.execute("PRAGMA foreign_keys = ON")  # all statements are prepared anew then
         _check_identity(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {synchronous}")

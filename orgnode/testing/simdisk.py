@@ -15,22 +15,20 @@ somewhat later; a crash may come between.
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
 from mesh.testing.virtualtime import VirtualLoop
 from orgnode.store.errors import StoreClosedError
-from orgnode.store.schema import STATEMENTS
 from orgnode.store.writer import MAX_BATCH, Operation, commit_batch
+from orgnode.testing.simdatabase import database, give_back, unlimit_growth
 
 T = TypeVar("T")
-
-_UNLIMITED_PAGES = 1 << 30
 
 
 class SimDisk:
@@ -55,6 +53,7 @@ class SimDisk:
         self._rng = rng
         self._full = False
         self._writer: SimWriter | None = None
+        self._blank = image
         self.database = database(image)
         """What is durable."""
 
@@ -92,13 +91,19 @@ class SimDisk:
     def replace(self, image: bytes) -> None:
         """Put a copy in the place of the database, while nobody has it open."""
         assert self._writer is None or self._writer.closed
-        self.database.close()
+        self.close()
+        self._blank = b""
         self.database = database(image)
+
+    def close(self) -> None:
+        """Give the database back, for nobody reads it any more."""
+        give_back(self.database, self._blank)
 
     def delay(self) -> float:
         """Seconds until the commit that begins now is durable."""
         mean = self.latency
-        return max(mean / 10, self._rng.expovariate(1.0) * mean) + self.slowness
+        drawn = -math.log(1.0 - self._rng.random()) * mean  # what `expovariate` does
+        return max(mean / 10, drawn) + self.slowness
 
     @property
     def loop(self) -> VirtualLoop:
@@ -171,10 +176,11 @@ class SimWriter:
         """Let SQLite itself say that the disk is full, or not any more."""
         if self.closed:
             return
-        pages = _UNLIMITED_PAGES
         if full:
             pages = self._connection.execute("PRAGMA page_count").fetchone()[0]
-        self._connection.execute(f"PRAGMA max_page_count = {pages}")
+            self._connection.execute(f"PRAGMA max_page_count = {pages}")
+        else:
+            unlimit_growth(self._connection)
 
     def _begin(self) -> None:
         if not self._committing and self._waiting and not self.closed:
@@ -209,19 +215,3 @@ class SimWriter:
                 self.disk.met[type(operation.error).__name__] += 1
             if not operation.future.done():
                 operation.tell()
-
-
-def database(image: bytes = b"") -> sqlite3.Connection:
-    """A database in memory with this content."""
-    connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=STATEMENTS)
-    if image:
-        # Copied once more: what `deserialize` makes copies every page that it reads.
-        _content(image).backup(connection)
-    return connection
-
-
-@lru_cache(maxsize=128)
-def _content(image: bytes) -> sqlite3.Connection:
-    content = sqlite3.connect(":memory:", isolation_level=None)
-    content.deserialize(image)
-    return content

@@ -30,7 +30,8 @@ from orgnode.federation.ports import Line
 from orgnode.federation.replicator import Replicator
 from orgnode.federation.reply import Reply
 from orgnode.store import SqliteStore, StoreError
-from orgnode.testing.simdisk import SimDisk, database
+from orgnode.testing.simdatabase import database, make_reusable
+from orgnode.testing.simdisk import SimDisk
 from orgnode.testing.simline import SimLine, SimRequest, answer
 from orgnode.testing.simstore import NOWHERE, SimStore
 from proofs.errors import ProofsError
@@ -40,7 +41,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _RESTART_AFTER = 1.0
-_HOUSEKEEPING = 5.0
+_HOUSEKEEPING = 10.0
 _MOMENT = 0.01
 # Tasks of the simulation's own, and answers that are on their way: their lines are cut.
 _EXPECTED_LEFT = frozenset({"house", "serve", "stop"})
@@ -216,7 +217,7 @@ class SimNode:
             self.up = False
             self.machine.kill()
             self.store.abandon()
-        self.disk.database.close()
+        self.disk.close()
 
     @property
     def ready(self) -> bool:
@@ -320,4 +321,5 @@ def blank_database(name: str, mesh_id: str) -> bytes:
             connect=lambda _: blank,
             synchronous="OFF",
         )
+        make_reusable(blank)
         return blank.serialize()

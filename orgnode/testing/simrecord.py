@@ -221,6 +221,7 @@ class Recorder:
         accepted = self.history.accepted.setdefault(node.name, set())
         for entry in entries:
             self.met[f"{entry.outcome} {entry.error}".strip()] += 1
+            self._indexes[node.place, node.starts, entry.entry_id] = entry.index
             if entry.index == TILE_WIDTH:
                 self.met["a log grew past a tile"] += 1
             if entry.outcome is Outcome.ACCEPTED:
