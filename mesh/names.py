@@ -6,6 +6,7 @@ certificates, so it holds no space, no `+` and no slash, and there is one way to
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 
 from mesh.errors import MeshError
@@ -26,6 +27,7 @@ class NameFormatError(MeshError):
     """A name, control group or host is not written as the mesh writes them."""
 
 
+@lru_cache(maxsize=4 * 1024)
 def check_name(name: str) -> str:
     """Return the name if it is a member's name, as `acme.example`.
 

@@ -237,6 +237,9 @@ class Chaser:
 
     async def _bodies(self) -> float | None:
         """Ask for missing bodies that are due; returns when to look again, None if none miss."""
+        if not self._sync.size:
+            self._missing = False
+            return None
         self._missing = self._store.first_missing(self._sync.name) is not None
         clients = [one.client for one in self._sources.values()] if self._missing else []
         self._jitter.shuffle(clients)

@@ -199,8 +199,14 @@ class LogSync:
         if certificate is None:
             took = await self._take(announcement)
         elif certificate.size <= held.size:
-            # It is about what is held already: both go to the disk together.
-            took, _ = await together(self._take(announcement), held.take_certificate(certificate))
+            # It is about what is held already: what else came goes to the disk with it.
+            if came:
+                took, _ = await together(
+                    self._take(announcement), held.take_certificate(certificate)
+                )
+            else:
+                await held.take_certificate(certificate)
+                took = await self._take(announcement)
         else:
             took = await self._take(announcement)
             await held.take_certificate(certificate)

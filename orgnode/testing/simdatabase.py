@@ -20,6 +20,7 @@ _SPARE: Final = 8
 _CONTENTS: Final = 128
 _UNLIMITED_PAGES: Final = 1 << 30
 
+_SEQUENCE: Final = "sqlite_sequence"
 _MARK: Final = "being_emptied"
 """The table that has a row while all others lose theirs."""
 
@@ -57,6 +58,8 @@ def give_back(connection: sqlite3.Connection, image: bytes) -> None:
     for table, _ in rows:
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - of our schema
     for table, content in reversed(rows):
+        if table == _SEQUENCE:  # it has rows again: SQLite counts what is put into the others
+            connection.execute("DELETE FROM sqlite_sequence")
         if content:
             insert = f"INSERT INTO {table} VALUES ({', '.join('?' * len(content[0]))})"  # noqa: S608
             connection.executemany(insert, content)
@@ -107,6 +110,8 @@ def _rows(image: bytes) -> tuple[int, Sequence[tuple[str, list[tuple[object, ...
         table: {row[2] for row in content.execute(f"PRAGMA foreign_key_list({table})")} - {table}
         for (table,) in tables
     }
+    if _SEQUENCE in referred:
+        referred[_SEQUENCE] = set(referred) - {_SEQUENCE}  # to be filled when all others are
     pages = content.execute("PRAGMA page_count").fetchone()[0]
     return pages, [
         (table, content.execute(f"SELECT * FROM {table}").fetchall())  # noqa: S608 - of our schema

@@ -166,7 +166,7 @@ def _draw_deeds(
         at = min(last, max(0.3, strike.at + rng.uniform(-0.5, 1.5)))
         return Deed(at, verb, rng.choice(hit) if hit and rng.random() < 0.6 else node)
 
-    deeds = [draw() for _ in range(rng.randint(7, 14))]
+    deeds = [draw() for _ in range(rng.randint(3, 7))]
     for strike in strikes:
         if strike.verb == "restore_backup" and isinstance(name := strike.args[0], str):
             # What an old disk lacks, and something to sign in its place.

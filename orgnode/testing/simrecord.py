@@ -83,6 +83,8 @@ class Recorder:
         self._withdrawn: dict[tuple[str, str], tuple[str, str]] = {}
         self._restored: dict[str, tuple[int, int]] = {}
         self._indexes: dict[tuple[str, int, str], int] = {}
+        self._sampled: dict[str, tuple[int, bool, int]] = {}
+        """In what state each machine was when it was sampled last."""
 
     @property
     def trace(self) -> str:
@@ -256,11 +258,26 @@ class Recorder:
         if erased:
             self.met["something expired"] += 1
 
+    def look(self, node: SimNode) -> None:
+        """Look at the load of a node; and `sample` it, unless it is as it was the last time."""
+        if not node.up or node.name not in self.history.honest:
+            return
+        if self._sampled.get(node.place) != self._state(node):
+            self.sample(node)
+        now = self._loop.now
+        tasks = self._loop.tasks_of(node.machine) - self.publishing(node)
+        self.history.add(Load(now, node.name, "tasks", tasks))
+        self.history.add(Load(now, node.name, "writes that wait", node.store.pending()))
+
+    def _state(self, node: SimNode) -> tuple[int, bool, int]:
+        return node.starts, node.ready, node.disk.database.total_changes
+
     def sample(self, node: SimNode) -> None:
-        """Look at what counts at a node, at how far its logs are certified, and at its load."""
+        """Look at what counts at a node, and at how far its logs are certified."""
         if not node.up or node.name not in self.history.honest:
             return
         now, store = self._loop.now, node.store
+        self._sampled[node.place] = self._state(node)
         size, starts = self._restored.get(node.name, (0, node.starts))
         if node.ready and node.starts > starts and store.state(node.name).size >= size:
             del self._restored[node.name]
@@ -286,9 +303,6 @@ class Recorder:
                         certified.get(source.issuer, 0),
                     )
                 )
-        tasks = self._loop.tasks_of(node.machine) - self.publishing(node)
-        self.history.add(Load(now, node.name, "tasks", tasks))
-        self.history.add(Load(now, node.name, "writes that wait", store.pending()))
 
     def _index(self, node: SimNode, signal: str) -> int:
         """Where a signal stands in its log at a node; it never moves while that runs."""

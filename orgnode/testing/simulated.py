@@ -267,7 +267,7 @@ class SimRun:
         self.say("midnight")
 
     def _look(self, rng: Random) -> None:
-        self.recorder.sample(self.nodes[rng.choice(self.plan.names)])
+        self.recorder.look(self.nodes[rng.choice(self.plan.names)])
 
     # --- small things
 
