@@ -22,7 +22,7 @@ from mesh.testing.sometimes import Sometimes
 from orgnode.testing.plantedbugs import PLANTED
 from orgnode.testing.simpage import BUGS, write_table
 from orgnode.testing.simpage import table as make_table
-from orgnode.testing.simplan import draw_plan
+from orgnode.testing.simplan import LIVENESS, SAFETY, Fixed, draw_plan
 from orgnode.testing.simsuite import (
     EXPECTED,
     MOST_SEEDS,
@@ -31,6 +31,9 @@ from orgnode.testing.simsuite import (
     run_seeds,
 )
 from orgnode.testing.simulated import simulate
+
+MAX_SIMULATED = 13
+"""Members of a mesh that runs in reasonable time."""
 
 _TELLING = 100
 """So many seeds should meet everything."""
@@ -45,6 +48,7 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     bug: Annotated[str, typer.Option(help="Plant this bug first.")] = "",
     mode: Annotated[str, typer.Option(help="safety or liveness; the seed says, else.")] = "",
+    members: Annotated[int, typer.Option(help="How many; the seed says, else.")] = 0,
     trace: Annotated[bool, typer.Option("--trace", help="Show all that happens.")] = False,
     table: Annotated[bool, typer.Option("--table", help="The first seed for each bug.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Put that table on the page.")] = False,
@@ -54,20 +58,27 @@ def run(
     if bug and bug not in PLANTED:
         typer.echo(f"no such bug; there are: {', '.join(PLANTED)}", err=True)
         raise typer.Exit(2)
+    if mode not in ("", SAFETY, LIVENESS) or (members and not 4 <= members <= MAX_SIMULATED):
+        typer.echo(
+            f"a mode is {SAFETY} or {LIVENESS}, and there are 4 to {MAX_SIMULATED} members",
+            err=True,
+        )
+        raise typer.Exit(2)
+    fixed = Fixed(mode, members)
     if table:
         raise typer.Exit(not print_table(jobs, write=write))
     if trace:
-        raise typer.Exit(not all(show(seed, bug, mode) for seed in range(start, start + seeds)))
+        raise typer.Exit(not all(show(seed, bug, fixed) for seed in range(start, start + seeds)))
     if as_json:
-        for result in run_seeds(range(start, start + seeds), bug=bug, mode=mode, jobs=jobs):
+        for result in run_seeds(range(start, start + seeds), bug=bug, fixed=fixed, jobs=jobs):
             typer.echo(json.dumps(asdict(result)))
     else:
-        raise typer.Exit(not many(range(start, start + seeds), bug, mode, jobs))
+        raise typer.Exit(not many(range(start, start + seeds), bug, fixed, jobs))
 
 
-def show(seed: int, bug: str, mode: str) -> bool:
+def show(seed: int, bug: str, fixed: Fixed) -> bool:
     """Run one seed and print everything; returns whether nothing broke."""
-    plan = draw_plan(seed, mode=mode or None)
+    plan = draw_plan(seed, fixed)
     typer.echo(f"{plan}\n")
     with PLANTED[bug].plant() if bug else nullcontext():
         outcome = simulate(plan, logger=typer.echo)
@@ -82,19 +93,19 @@ def show(seed: int, bug: str, mode: str) -> bool:
     return False
 
 
-def many(seeds: range, bug: str, mode: str, jobs: int) -> bool:
+def many(seeds: range, bug: str, fixed: Fixed, jobs: int) -> bool:
     """Run seeds, print those that break; returns whether none did."""
     met, broken, virtual = Sometimes(EXPECTED), 0, 0.0
     slowest = 0.0, 0
     begun = time.perf_counter()
-    for result in run_seeds(seeds, bug=bug, mode=mode, jobs=jobs):
+    for result in run_seeds(seeds, bug=bug, fixed=fixed, jobs=jobs):
         met.merge(result.met)
         virtual += result.seconds
         slowest = max(slowest, (result.settled or 0.0, result.seed))
         if result.rule:
             broken += 1
             typer.echo(f"seed {result.seed} ({result.mode}): {result.told}")
-            typer.echo(f"  {replay_command(result.seed, bug, mode)}")
+            typer.echo(f"  {replay_command(result.seed, bug, fixed)}")
     took = time.perf_counter() - begun
     typer.echo(
         f"{len(seeds)} runs in {took:.1f} s ({len(seeds) / took:.1f} a second, "

@@ -37,6 +37,17 @@ def quorum_of(members: int) -> int:
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """What is not left to the seed: the mode, and how many members there are."""
+
+    mode: str = ""
+    members: int = 0
+
+
+NOTHING: Final = Fixed()
+
+
+@dataclass(frozen=True)
 class Deed:
     """Something that a person or a gateway asks of a node at a moment.
 
@@ -97,14 +108,11 @@ class Plan:
         return "\n".join((*head, *(told for _, told in sorted(what))))
 
 
-def draw_plan(seed: int, *, mode: str | None = None) -> Plan:
-    """The plan of a seed.
-
-    :param mode: SAFETY or LIVENESS; by default the seed says which.
-    """
+def draw_plan(seed: int, fixed: Fixed = NOTHING) -> Plan:
+    """The plan of a seed, but for what is fixed."""
     rng = seeded("plan", seed)
-    mode = mode or rng.choice((SAFETY, LIVENESS, LIVENESS))
-    members = rng.choice(_SIZES)
+    mode = fixed.mode or rng.choice((SAFETY, LIVENESS, LIVENESS))
+    members = fixed.members or rng.choice(_SIZES)
     world = make_mesh(members)
     names = tuple(member.name for member in world.members)
     spare = members - quorum_of(members)

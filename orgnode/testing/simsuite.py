@@ -11,7 +11,7 @@ from typing import Final
 
 from orgnode.testing.conducts import MAKERS
 from orgnode.testing.plantedbugs import PLANTED
-from orgnode.testing.simplan import draw_plan
+from orgnode.testing.simplan import NOTHING, Fixed, draw_plan
 from orgnode.testing.simulated import CRASHED, Outcome, simulate
 
 MOST_SEEDS: Final = 200
@@ -75,27 +75,29 @@ class Result:
     steps: int
 
 
-def replay_command(seed: int, bug: str = "", mode: str = "") -> str:
+def replay_command(seed: int, bug: str = "", fixed: Fixed = NOTHING) -> str:
     """What to type to see a run again, in full."""
     command = f"python -m orgnode.testing.simcommand --start {seed} --seeds 1 --trace"
     if bug:
         command += f" --bug '{bug}'"
-    if mode:
-        command += f" --mode {mode}"
+    if fixed.mode:
+        command += f" --mode {fixed.mode}"
+    if fixed.members:
+        command += f" --members {fixed.members}"
     return command
 
 
-def run_seed(seed: int, bug: str = "", mode: str = "") -> Result:
+def run_seed(seed: int, bug: str = "", fixed: Fixed = NOTHING) -> Result:
     """Run one seed, with a planted bug if one is named."""
     with PLANTED[bug].plant() if bug else nullcontext():
-        return _result(simulate(draw_plan(seed, mode=mode or None)))
+        return _result(simulate(draw_plan(seed, fixed)))
 
 
 def run_seeds(
-    seeds: Iterable[int], *, bug: str = "", mode: str = "", jobs: int = 1
+    seeds: Iterable[int], *, bug: str = "", fixed: Fixed = NOTHING, jobs: int = 1
 ) -> Iterator[Result]:
     """Run many seeds, in order, over so many processes."""
-    run = partial(run_seed, bug=bug, mode=mode)
+    run = partial(run_seed, bug=bug, fixed=fixed)
     if jobs <= 1:
         yield from map(run, seeds)
         return

@@ -8,7 +8,7 @@ from mesh.assessment import NOTE_ERRORS, Outcome
 from mesh.entry import Kind
 from mesh.genesis import Mesh
 from mesh.testing.history import LogView, View
-from orgnode.store import EntryRecord, SignalStatus, Store
+from orgnode.store import EntryRecord, SignalFilter, SignalRecord, SignalStatus, Store
 from proofs.cosignature import verify_cosignature
 from proofs.errors import ProofsError
 from proofs.note import parse_note
@@ -27,23 +27,25 @@ def view_of(node: str, store: Store, logs: Iterable[str], tokens: Sequence[str])
 
 def _log_view(store: Store, log: str) -> LogView:
     state = store.state(log)
+    wanted = SignalFilter(issuer=log, provisional=True, suspended=True)
+    signals = {one.id: one for one in store.signals(wanted, None, state.size)}
     return LogView(
         leaves=tuple(store.leaves(log, 0, state.size)),
         certified=store.certified_size(log),
         evidence=state.evidence is not None,
         statuses={
-            record.entry_id: _status(store, record) for record in store.records(log, 0, state.size)
+            record.entry_id: _status(record, signals.get(record.entry_id))
+            for record in store.records(log, 0, state.size)
         },
     )
 
 
-def _status(store: Store, record: EntryRecord) -> str:
+def _status(record: EntryRecord, signal: SignalRecord | None) -> str:
     noted = record.outcome is Outcome.REFUSED and record.error in NOTE_ERRORS
     if record.kind != Kind.SIGNAL or record.outcome is Outcome.DEFERRED or noted:
         return f"{record.outcome} {record.error}".strip()
     if record.outcome in (Outcome.LAPSED, Outcome.REFUSED):
         return GONE
-    signal = store.signal(record.entry_id)
     if signal is None:
         return "accepted, and not there"
     if signal.status is not SignalStatus.LIVE:

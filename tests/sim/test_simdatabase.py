@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from orgnode.store.errors import from_sqlite
+from orgnode.store.errors import StoreFullError, from_sqlite
 from orgnode.testing import simdatabase
 from orgnode.testing.simdatabase import database, give_back, make_reusable
 
@@ -54,9 +54,10 @@ def fits(connection: sqlite3.Connection) -> int:
     for n in range(1_000):
         try:
             connection.execute("INSERT INTO entry VALUES (?, 1, ?)", (n, bytes(700)))
-        except sqlite3.Error as error:
-            assert type(from_sqlite(error)).__name__ == "StoreFullError"
-            return n
+        except sqlite3.OperationalError as error:
+            if isinstance(from_sqlite(error), StoreFullError):
+                return n
+            raise
     raise AssertionError("it never was full")
 
 

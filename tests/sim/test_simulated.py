@@ -21,7 +21,7 @@ from orgnode.testing.plantedbugs import PLANTED, PlantedBug
 from orgnode.testing.scale import measure
 from orgnode.testing.simcommand import app
 from orgnode.testing.simnode import SimNode
-from orgnode.testing.simplan import LIVENESS, SAFETY, Deed, Plan, draw_plan, quorum_of
+from orgnode.testing.simplan import LIVENESS, SAFETY, Deed, Fixed, Plan, draw_plan, quorum_of
 from orgnode.testing.simsuite import find, replay_command, run_seed
 from orgnode.testing.simulated import Outcome, simulate
 
@@ -64,7 +64,7 @@ def test_in_peace_everything_is_certified_and_withdrawn_at_once() -> None:
 
 @pytest.mark.parametrize("mode", [SAFETY, LIVENESS])
 def test_a_seed_runs_in_either_mode(mode: str) -> None:
-    result = run_seed(SEED, mode=mode)
+    result = run_seed(SEED, fixed=Fixed(mode=mode))
     assert (result.rule, result.mode) == ("", mode)
     assert (result.settled is None) is (mode == SAFETY)
 
@@ -198,3 +198,19 @@ def test_a_larger_mesh_costs_what_it_costs_each_time() -> None:
     assert first.to_certify <= first.to_settle < 5.0
     assert first.messages_per_node < 200
     assert first.bytes_per_signal_and_node > 1_000
+
+
+def test_what_is_fixed_is_not_left_to_the_seed() -> None:
+    for members in (4, 13):
+        plan = draw_plan(SEED, Fixed(SAFETY, members))
+        assert (plan.mode, plan.members, len(plan.names)) == (SAFETY, members, members)
+    result = run_seed(SEED, fixed=Fixed(SAFETY, 4))
+    assert (result.rule, result.mode, result.members) == ("", SAFETY, 4)
+    assert replay_command(SEED, "", Fixed(SAFETY, 4)).endswith("--mode safety --members 4")
+
+
+@pytest.mark.parametrize("wrong", [["--mode", "lively"], ["--members", "3"], ["--members", "14"]])
+def test_what_can_not_be_fixed_is_said(wrong: list[str]) -> None:
+    result = CliRunner().invoke(app, ["--seeds", "1", *wrong])
+    assert result.exit_code == 2
+    assert "safety or liveness, and there are 4 to 13 members" in result.output
