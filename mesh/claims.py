@@ -6,7 +6,7 @@ anybody could republish another's tokens and pose as a second source.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mesh.genesis import Mesh
 from mesh.severity import HOLDER_LABEL, context_of, statement_of
@@ -27,6 +27,8 @@ class Claim:
     """In the signal's order."""
     holder_context: bytes
     holder_proof: bytes
+    hint: bytes = field(default=b"", compare=False, repr=False)
+    """What may spare the verifier time (`proofs.severity.hints`), from anybody; decides nothing."""
 
 
 def claim_of(mesh: Mesh, issuer: str, signal: SignalBody, salt: bytes) -> Claim:
@@ -66,7 +68,8 @@ def verify_claims(claims: Sequence[Claim], entropy: bytes) -> list[ProofsError |
     verdicts = [_holder_verdict(claim) for claim in claims]
     held = [place for place, verdict in enumerate(verdicts) if verdict is None]
     batch = [(claims[place].statement, claims[place].proof) for place in held]
-    for place, verdict in zip(held, verify_batch(batch, entropy), strict=True):
+    hints = [claims[place].hint for place in held]
+    for place, verdict in zip(held, verify_batch(batch, entropy, hints=hints), strict=True):
         verdicts[place] = verdict
     return verdicts
 

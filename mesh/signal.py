@@ -32,6 +32,7 @@ from proofs.severity import (
     ComponentRangeError,
     Rubric,
     commit_components,
+    hint,
     prove,
 )
 
@@ -150,6 +151,8 @@ class ComposedSignal:
     """Secret blinding factors of the components' commitments, in the rubric's order."""
     band: Band
     """The band claimed."""
+    hint: bytes = field(repr=False)
+    """The severity proof's (`proofs.severity.hints`); no part of the body."""
 
 
 def compose_signal(
@@ -195,7 +198,7 @@ def compose_signal(
     body = SignalBody.parse({**fields, "severity": claim, "holder": holder}).encode()
     if len(body) > mesh.constraints.max_body_bytes:
         raise BodyTooLargeError(f"the signal is over {mesh.constraints.max_body_bytes} bytes")
-    return ComposedSignal(body, blindings, band)
+    return ComposedSignal(body, blindings, band, hint(commitments, proof))
 
 
 def check_draft(mesh: Mesh, issuer: str, draft: SignalDraft) -> None:

@@ -7,9 +7,11 @@ All integers are big-endian and unsigned.
                             | 0x02 salt[32] u32 length, body )
     announcement:   u32 length, checkpoint · u32 length, certificate · u64 start · u16 count
                     count × ( u16 length, entry ) · body answers for the same count
+                    count × ( u16 length, hint )
 
 Bytes are bound to nothing here: a receiver checks the entries against the checkpoint, each body
-against its entry's digest, and the certificate's cosignatures against the members' keys.
+against its entry's digest, and the certificate's cosignatures against the members' keys. A hint
+(`proofs.severity.hints`) saves a receiver time if it is right, and changes nothing if it is not.
 """
 
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from mesh.errors import MeshError, SaltLengthError
+from proofs.severity import HINT_BYTES
 
 MAX_ANNOUNCED: Final = 256
 """Most entries that one announcement or one answer with bodies holds: one C2SP bundle."""
@@ -26,6 +29,9 @@ MAX_ENTRY: Final = 65_535
 
 SALT_BYTES: Final = 32
 """Length of a body's salt in bytes."""
+
+MAX_HINT: Final = HINT_BYTES
+"""Longest hint to an entry's proof in bytes."""
 
 _MISSING, _ERASED, _PRESENT = 0, 1, 2
 
@@ -92,7 +98,7 @@ class WireLimits:
     @property
     def announcement_bytes(self) -> int:
         """Largest encoding of an announcement."""
-        entries = self.max_entries * (2 + MAX_ENTRY)
+        entries = self.max_entries * (2 + MAX_ENTRY + 2 + MAX_HINT)
         notes = 4 + self.max_checkpoint + 4 + self.max_certificate
         return notes + 8 + 2 + entries + self.bodies_bytes(self.max_entries)
 
@@ -103,8 +109,9 @@ class Announcement:
 
     `checkpoint` is the signed note. `certificate` is a checkpoint of the same log with the
     cosignatures of a quorum, empty when there is none to tell of. `bodies[i]` answers for
-    `entries[i]`, whose index in the log is `start + i`. Without entries it only tells that the log
-    has grown, or what of it is certified.
+    `entries[i]`, whose index in the log is `start + i`; `hints[i]` is about its proof, empty where
+    there is none, and `hints` is empty if there are none at all. Without entries it only tells that
+    the log has grown, or what of it is certified.
     """
 
     checkpoint: bytes
@@ -112,10 +119,13 @@ class Announcement:
     entries: tuple[bytes, ...]
     bodies: tuple[BodyAnswer, ...]
     certificate: bytes = b""
+    hints: tuple[bytes, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.entries) != len(self.bodies):
             raise MessageLimitError("an announcement answers for each of its entries")
+        if self.hints and len(self.hints) != len(self.entries):
+            raise MessageLimitError("an announcement has a hint for each of its entries, or none")
 
 
 def encode_bodies(answers: Sequence[BodyAnswer]) -> bytes:
@@ -146,7 +156,8 @@ def decode_bodies(data: bytes, count: int, max_body: int) -> tuple[BodyAnswer, .
 def encode_announcement(announcement: Announcement) -> bytes:
     """Encode an announcement.
 
-    :raises MessageLimitError: more than 256 entries, or an entry over 65,535 bytes.
+    :raises MessageLimitError: more than 256 entries, an entry over 65,535 bytes, or a hint over
+        672 bytes.
     """
     if len(announcement.entries) > MAX_ANNOUNCED:
         raise MessageLimitError(f"announce at most {MAX_ANNOUNCED} entries at a time")
@@ -163,6 +174,10 @@ def encode_announcement(announcement: Announcement) -> bytes:
             raise MessageLimitError(f"an entry is at most {MAX_ENTRY} bytes")
         parts += (len(entry).to_bytes(2, "big"), entry)
     parts.append(encode_bodies(announcement.bodies))
+    for hint in announcement.hints or (b"",) * len(announcement.entries):
+        if len(hint) > MAX_HINT:
+            raise MessageLimitError(f"a hint is at most {MAX_HINT} bytes")
+        parts += (len(hint).to_bytes(2, "big"), hint)
     return b"".join(parts)
 
 
@@ -180,8 +195,11 @@ def decode_announcement(data: bytes, limits: WireLimits) -> Announcement:
         raise MessageLimitError(f"{count} entries announced; at most {limits.max_entries}")
     entries = tuple(reader.take_sized(2, MAX_ENTRY, "entry") for _ in range(count))
     bodies = _read_bodies(reader, count, limits.max_body)
+    hints = tuple(reader.take_sized(2, MAX_HINT, "hint") for _ in range(count))
     reader.finish()
-    return Announcement(checkpoint, start, entries, bodies, certificate)
+    return Announcement(
+        checkpoint, start, entries, bodies, certificate, hints if any(hints) else ()
+    )
 
 
 class MessageReader:

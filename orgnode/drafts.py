@@ -25,7 +25,8 @@ class Draft:
     """An entry that is ready but for its place in the log.
 
     A `salt` that is None is drawn when the entry is signed. `seal` is called with the entry's id,
-    once it is known, to make the vault's row for it.
+    once it is known, to make the vault's row for it. `hint` is about a signal's proof
+    (`proofs.severity.hints`), for peers.
     """
 
     kind: Kind
@@ -38,6 +39,7 @@ class Draft:
     promotion: PromotionBody | None = None
     evidence: Evidence | None = None
     seal: Callable[[str], SealedIncident] | None = None
+    hint: bytes = field(default=b"", repr=False)
 
 
 def sign_draft(

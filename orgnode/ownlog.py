@@ -30,6 +30,7 @@ from orgnode.dating import entry_day
 from orgnode.drafts import Draft, sign_draft
 from orgnode.errors import OrgnodeError
 from orgnode.federation.errors import ForkedSelfError, OwnQuotaError, RecoveringError
+from orgnode.hints import RecentHints
 from orgnode.restored import GONE_FOR_EVER, RESTORED, left_out
 from orgnode.store import Store
 from proofs.checkpoint import Checkpoint, open_checkpoint, sign_checkpoint
@@ -68,6 +69,7 @@ class OwnLog:
     """The single writer of this organization's log. `append` may be called from any task.
 
     `grown` is told the new size after each commit; `entropy(n)` gives n random bytes for salts.
+    `hints` is where those of the newest entries are put.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class OwnLog:
         today: Callable[[], Day],
         grown: Callable[[int], None],
         entropy: Callable[[int], bytes] = os.urandom,
+        hints: RecentHints | None = None,
     ) -> None:
         self._mesh = mesh
         self._name = name
@@ -89,6 +92,7 @@ class OwnLog:
         self._today = today
         self._grown = grown
         self._entropy = entropy
+        self._hints = RecentHints() if hints is None else hints
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(maxsize=4 * MAX_ANNOUNCED)
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -264,6 +268,10 @@ class OwnLog:
             ),
             vaulted,
         )
+        for (draft, _), place in zip(drafts, appended, strict=True):
+            self._hints.put(place.entry_id, draft.hint)
+            if draft.retraction is not None:
+                self._hints.forget(draft.retraction.target)
         return appended
 
     def _checkpoint(self, size: int, root: bytes) -> bytes:

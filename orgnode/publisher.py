@@ -374,6 +374,7 @@ class Publisher:
                 body=composed.body,
                 salt=salt,
                 signal=parse_signal(composed.body),
+                hint=composed.hint,
                 seal=seal,
             )
         )

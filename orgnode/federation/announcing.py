@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from mesh.wire import MAX_ANNOUNCED, Announcement, encode_announcement
+from mesh.entry import entry_id
+from mesh.wire import MAX_ANNOUNCED, Announcement, Present, encode_announcement
 from orgnode.federation.fetch import end
 from orgnode.federation.limits import KIB, MAX_ANNOUNCEMENT_BYTES
 from orgnode.federation.ports import Workers
+from orgnode.hints import RecentHints
 from orgnode.store import Store
 
 # Up to so many entries are read and encoded on the event loop; more take a thread.
@@ -15,12 +17,16 @@ _INLINE = 16
 
 
 class Announcements:
-    """Encodes announcements. Nothing is kept once it is made: a body may be erased at any time."""
+    """Encodes announcements. Nothing is kept once it is made: a body may be erased at any time.
 
-    def __init__(self, store: Store, name: str, workers: Workers) -> None:
+    `hints` has those of the newest entries.
+    """
+
+    def __init__(self, store: Store, name: str, workers: Workers, hints: RecentHints) -> None:
         self._store = store
         self._name = name
         self._workers = workers
+        self._hints = hints
         self._making: dict[tuple[int, int, int], asyncio.Task[bytes]] = {}
 
     async def make(
@@ -54,8 +60,15 @@ class Announcements:
     def _encode(self, checkpoint: bytes, start: int, size: int, certificate: bytes) -> bytes:
         entries = tuple(self._store.entries(self._name, start, size))
         bodies = tuple(self._store.bodies(self._name, start, size))
-        whole = Announcement(checkpoint, start, entries, bodies, certificate)
-        data = encode_announcement(whole)
-        if len(data) > MAX_ANNOUNCEMENT_BYTES - KIB:
-            data = encode_announcement(Announcement(checkpoint, size, (), (), certificate))
-        return data
+        hints = tuple(
+            self._hints.of(entry_id(entry)) if isinstance(body, Present) else b""
+            for entry, body in zip(entries, bodies, strict=True)
+        )
+        for one in (
+            Announcement(checkpoint, start, entries, bodies, certificate, hints),
+            Announcement(checkpoint, start, entries, bodies, certificate),
+        ):
+            data = encode_announcement(one)
+            if len(data) <= MAX_ANNOUNCEMENT_BYTES - KIB:
+                return data
+        return encode_announcement(Announcement(checkpoint, size, (), (), certificate))

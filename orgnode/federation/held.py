@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from mesh.assessment import Assessed
 from mesh.certificate import Certificate, check_claimed_quorum, open_certificate
+from mesh.claims import Claim
 from mesh.entry import Kind, claims_kind
 from mesh.errors import MissingBodyError
 from mesh.follower import MAX_SEGMENT, LogFollower
@@ -154,20 +155,20 @@ class HeldLog(FollowedLog):
             return follower.check(segment, entries, bodies, tail, today)
         return await to_its_end(workers.run(follower.check, segment, entries, bodies, tail, today))
 
-    async def settle(self, checked: CheckedSegment) -> None:
+    async def settle(self, checked: CheckedSegment, hints: Sequence[bytes] = ()) -> None:
         """Verify a checked segment's proofs, decide it, and make it durable.
+
+        `hints`: one for each entry's proof, from anybody, or none at all.
 
         :raises SuspendedPeerError: the store knows another root; the evidence is stored.
         :raises StoreError: see there; nothing was taken.
         """
-        verdicts = await self._verdicts(checked)
+        verdicts = await self._verdicts(_hinted(checked, hints))
         await to_its_end(self._take(checked, verdicts))
 
-    async def _verdicts(self, checked: CheckedSegment) -> Sequence[ProofsError | None]:
+    async def _verdicts(self, claims: Sequence[Claim]) -> Sequence[ProofsError | None]:
         """For each of the claims the error that it is refused with, or None if it holds."""
-        if not checked.claims:
-            return ()
-        return await to_its_end(self._workers.verify(checked.claims))
+        return await to_its_end(self._workers.verify(claims)) if claims else ()
 
     async def _take(self, checked: CheckedSegment, verdicts: Sequence[ProofsError | None]) -> None:
         segment, follower = checked.segment, self._follower
@@ -201,7 +202,7 @@ class HeldLog(FollowedLog):
         """Look again at stored entries whose bodies came; returns how many are decided now."""
         follower = self._current()
         checked = await self._reassessed(follower, sorted(items, key=lambda item: item[0]))
-        verdicts = await self._verdicts(checked)
+        verdicts = await self._verdicts(checked.claims)
         assessed, rows = await self._conclude(follower, checked, verdicts)
         changed = await self._store.resolve_deferred(self.name, rows)
         if changed:
@@ -260,6 +261,17 @@ class HeldLog(FollowedLog):
             if one.evidence is not None:  # accepted: what is not has no content
                 self._events.accused(one.evidence)
         self._events.assessed(self.name, assessed)
+
+
+def _hinted(checked: CheckedSegment, hints: Sequence[bytes]) -> Sequence[Claim]:
+    """A checked segment's claims, each with its entry's hint."""
+    if not hints:
+        return checked.claims
+    return [
+        replace(entry.claim, hint=hint)
+        for entry, hint in zip(checked.assessed, hints, strict=True)
+        if entry.claim is not None
+    ]
 
 
 def _conclude(

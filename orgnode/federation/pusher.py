@@ -43,6 +43,7 @@ from orgnode.federation.pushline import PushLine
 from orgnode.federation.receipts import Receipts
 from orgnode.federation.repeats import Repeats
 from orgnode.federation.rounds import Round
+from orgnode.hints import RecentHints
 from orgnode.store import Store, StoreError
 from proofs.errors import ProofsError
 from proofs.merkle import consistency_proof
@@ -67,8 +68,8 @@ class Pusher:
 
     `certifying` is what holds the open round; `make_certifying` gets a callback for its changes,
     and one that tells how much of the log a `quorum` of the members holds, by their own words.
-    `doubted` is called with a peer's name when its witness says that it cosigned a larger
-    checkpoint of the own log than there is.
+    `hints` has those of the newest own entries. `doubted` is called with a peer's name when its
+    witness says that it cosigned a larger checkpoint of the own log than there is.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Pusher:
         store: Store,
         clients: Mapping[str, PeerClient],
         workers: Workers,
+        hints: RecentHints,
         make_certifying: MakeCertifying,
         quorum: int,
         receipts: Receipts,
@@ -92,7 +94,7 @@ class Pusher:
         self._contacts = contacts
         self._doubted = doubted
         self._rhythm = rhythm
-        self._announcements = Announcements(store, name, workers)
+        self._announcements = Announcements(store, name, workers, hints)
         self._repeats = Repeats()
         self._halted = False
         self._others_needed = quorum - 1

@@ -52,6 +52,7 @@ from orgnode.federation.service import FederationService
 from orgnode.federation.status import PeerStatus
 from orgnode.federation.sync import LogEvents, LogSync
 from orgnode.federation.witnessing import WitnessService
+from orgnode.hints import RecentHints
 from orgnode.ownlog import OwnLog, OwnLogError, forked_self
 from orgnode.store import Store, StoreError
 from proofs.note import Signer
@@ -116,7 +117,10 @@ class Replicator:
         self._past = OwnPast(
             mesh=mesh, name=name, store=store, clients=self.clients, contradicted=self._halt
         )
-        self.own_log = OwnLog(mesh, name, store, identity, log_signer, today, self._grown, entropy)
+        hints = RecentHints()
+        self.own_log = OwnLog(
+            mesh, name, store, identity, log_signer, today, self._grown, entropy, hints
+        )
         self.own_log.check()  # before anything else reads a log that may be damaged
         sync = partial(
             LogSync,
@@ -155,6 +159,7 @@ class Replicator:
             store=store,
             clients=self.clients,
             workers=workers,
+            hints=hints,
             quorum=mesh.constraints.quorum,
             make_certifying=lambda changed, held: Certifying(
                 mesh=mesh,

@@ -223,7 +223,8 @@ class LogSync:
                 return False
             part = slice(segment.start - start, segment.end - start)
             entries, bodies = announcement.entries[part], announcement.bodies[part]
-            await held.settle(await held.check(segment, entries, bodies, ()))
+            checked = await held.check(segment, entries, bodies, ())
+            await held.settle(checked, announcement.hints[part])
         return True
 
     async def _lock_patiently(self) -> bool:

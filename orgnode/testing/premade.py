@@ -35,6 +35,7 @@ from orgnode.node import Node, run_node
 from orgnode.ownlog import Draft
 from orgnode.publisher import Publisher
 from proofs.ristretto import random_scalars
+from proofs.severity import HINT_BYTES
 
 FILE: Final = "premade.bin"
 MARK: Final = "premade "
@@ -48,39 +49,43 @@ def write_premade(
     """Make signals of one issuer, with tokens that nobody else has, into its data directory."""
     make = partial(_make, genesis, issuer, tokens)
     with ProcessPoolExecutor(processes) as pool, (directory / FILE).open("wb") as file:
-        for salt, body in pool.map(make, range(count), chunksize=16):
-            file.write(salt + _LENGTH.pack(len(body)) + body)
+        for salt, body, hint in pool.map(make, range(count), chunksize=16):
+            file.write(salt + hint + _LENGTH.pack(len(body)) + body)
 
 
-def _make(genesis: bytes, issuer: str, tokens: int, number: int) -> tuple[bytes, bytes]:
+def _make(genesis: bytes, issuer: str, tokens: int, number: int) -> tuple[bytes, bytes, bytes]:
     scalars = tuple(random_scalars(os.urandom(32), b"premade", tokens))
     draft = SignalDraft("cse", "AML.T0051", scalars, (5 + number % 4, 6, 5, 4))
     salt = os.urandom(SALT_BYTES)
-    return salt, compose_signal(open_genesis(genesis), issuer, draft, salt, os.urandom(64)).body
+    made = compose_signal(open_genesis(genesis), issuer, draft, salt, os.urandom(64))
+    return salt, made.body, made.hint
 
 
-def read_premade(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Salts and bodies of a file that `write_premade` wrote."""
+def read_premade(data: bytes) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Salts, bodies and hints of a file that `write_premade` wrote."""
     at = 0
     while at < len(data):
         salt = data[at : at + SALT_BYTES]
-        (length,) = _LENGTH.unpack_from(data, at + SALT_BYTES)
-        at += SALT_BYTES + _LENGTH.size
-        yield salt, data[at : at + length]
+        at += SALT_BYTES
+        hint = data[at : at + HINT_BYTES]
+        at += HINT_BYTES
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size
+        yield salt, data[at : at + length], hint
         at += length
 
 
 class PremadePublisher(Publisher):
     """Publishes ready-made signals for the incidents that ask for one."""
 
-    _ready: Sequence[tuple[bytes, bytes]] = ()
+    _ready: Sequence[tuple[bytes, bytes, bytes]] = ()
 
     async def report(self, incident: IncidentInput) -> Published:
         """Publish an incident, or the ready-made signal that its reference names."""
         reference = incident.reference or ""
         if not reference.startswith(MARK):
             return await super().report(incident)
-        salt, body = self._ready[int(reference.removeprefix(MARK))]
+        salt, body, hint = self._ready[int(reference.removeprefix(MARK))]
         signal = parse_signal(body)
         appended = await self._own_log.append(
             Draft(
@@ -89,6 +94,7 @@ class PremadePublisher(Publisher):
                 body=body,
                 salt=salt,
                 signal=signal,
+                hint=hint,
             )
         )
         return Published(

@@ -9,12 +9,22 @@ from collections.abc import Sequence
 
 from py_arkworks_bls12381 import G1Point, Scalar
 
-from proofs.group.encoding import COFACTOR, G1_COMPRESSED, GENERATOR, check_flags, explain_refusal
+from proofs.group.encoding import (
+    COFACTOR,
+    G1_COMPRESSED,
+    GENERATOR,
+    HALF_MODULUS,
+    check_flags,
+    explain_refusal,
+)
 from proofs.group.errors import LengthMismatchError, ScalarRangeError
 from proofs.group.interface import Backend, FixedBases, Point
 from proofs.group.scalars import SCALAR_BYTES, check_scalar
 
 _COFACTOR_BITS = bin(COFACTOR)[3:]  # below the leading one
+_SIGN = 0x20  # in an encoded point's first byte, of which the lowest bits are x's highest
+_X_BITS = 0x1F
+_ZERO = bytes(G1_COMPRESSED)
 _SLICES = 5
 _SLICE_BITS = 51  # 5 · 51 = 255, the length of a scalar
 _SLICE_MASK = (1 << _SLICE_BITS) - 1
@@ -84,6 +94,29 @@ class ArkworksBackend(Backend):
             return G1Point.from_compressed_bytes_unchecked(data)
         except ValueError:
             explain_refusal(data)
+
+    def decode_by_y(self, data: bytes, y: bytes, *, subgroup: bool) -> Point | None:
+        # A curve point's y is one of two, p − y the other, and the sign bit says which. No curve
+        # point has y = 0, but the library reads (0, 0) as infinity.
+        if (
+            len(data) != G1_COMPRESSED
+            or len(y) != G1_COMPRESSED
+            or data[0] >> 6 != 0b10
+            or (data[0] & _SIGN != 0) != (y > HALF_MODULUS)
+            or y == _ZERO
+        ):
+            return None
+        xy = bytes((data[0] & _X_BITS,)) + data[1:] + y
+        try:  # Either refuses what is not on the curve, and a coordinate that is not below p.
+            if subgroup:
+                return G1Point.from_xy_bytes_be(xy)
+            return G1Point.from_xy_bytes_unchecked_be(xy)
+        except ValueError:
+            return None
+
+    def y_coordinate(self, data: bytes) -> bytes:
+        y: bytes = self.decode_on_curve(data).to_xy_bytes_be()[G1_COMPRESSED:]
+        return y
 
     def encode(self, p: Point) -> bytes:
         encoded: bytes = p.to_compressed_bytes()

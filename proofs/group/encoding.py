@@ -25,6 +25,9 @@ FIELD_MODULUS: Final = int(
 )
 """p, the modulus of the base field; p = 3 mod 4."""
 
+HALF_MODULUS: Final = (FIELD_MODULUS // 2).to_bytes(G1_COMPRESSED, "big")
+"""(p − 1)/2 as bytes: a larger y has the sign bit."""
+
 CURVE_B: Final = 4
 """The curve is y² = x³ + 4."""
 

@@ -10,13 +10,15 @@ Two decoders, for two uses:
   equation is multiplied by the cofactor (`mul_cofactor`). A point is then worth its component in
   the subgroup, and any torsion that is added to it vanishes, on every back end alike.
 
-Both refuse infinity in every encoding.
+Both refuse infinity in every encoding. Most of what `decode_on_curve` costs is the square root that
+gives y; `decode_by_y` is for who was told y, by anybody: it is checked, and saves the root.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeAlias
 
+from proofs.group.encoding import G1_COMPRESSED, affine_from_bytes
 from proofs.group.errors import DomainTagError, LengthMismatchError
 
 Point: TypeAlias = Any
@@ -71,6 +73,22 @@ class Backend(ABC):
             InfinityPointError: the infinity flag is set.
             NotOnCurveError: not on the curve.
         """
+
+    def decode_by_y(self, data: bytes, y: bytes, *, subgroup: bool) -> Point | None:
+        """Return the point that 48 bytes encode if `y` is its y coordinate, 48 bytes, big-endian.
+
+        None if it is not, and always by back ends that save nothing by it: then decode as ever.
+        Wherever it returns a point, `decode` (with `subgroup`) or `decode_on_curve` gives the same.
+        """
+        return None
+
+    def y_coordinate(self, data: bytes) -> bytes:
+        """Return the y coordinate of an encoded curve point: 48 bytes, big-endian.
+
+        Raises:
+            PointEncodingError, InfinityPointError, NotOnCurveError: as `decode_on_curve`.
+        """
+        return affine_from_bytes(data)[1].to_bytes(G1_COMPRESSED, "big")
 
     @abstractmethod
     def encode(self, p: Point) -> bytes:

@@ -103,6 +103,7 @@ from proofs.severity.errors import (
     SeverityProofError,
     StatementError,
 )
+from proofs.severity.hints import HINT_BYTES, hint
 from proofs.severity.prover import PROVE_ENTROPY, commit_components, prove
 from proofs.severity.statement import BITS, COMMITMENT_BYTES, COMPONENTS, Rubric, Statement
 from proofs.severity.verifier import BATCH_ENTROPY, verify, verify_batch
@@ -113,6 +114,7 @@ __all__ = [
     "BITS",
     "COMMITMENT_BYTES",
     "COMPONENTS",
+    "HINT_BYTES",
     "PROOF_BYTES",
     "PROVE_ENTROPY",
     "BelowThresholdError",
@@ -126,6 +128,7 @@ __all__ = [
     "Statement",
     "StatementError",
     "commit_components",
+    "hint",
     "prove",
     "verify",
     "verify_batch",

@@ -22,6 +22,7 @@ from proofs.group.errors import PointError
 from proofs.pedersen import generators, vector_generators
 from proofs.severity.challenges import Challenges, replay
 from proofs.severity.errors import ProofEquationError
+from proofs.severity.hints import HintedDecoder
 from proofs.severity.statement import BITS, COMPONENTS, Statement
 from proofs.severity.weights import Layout, layout
 from proofs.severity.wire import POINT_NAMES, Wire, parse
@@ -37,20 +38,23 @@ class Checked:
     points: tuple[Point, ...]
 
     @classmethod
-    def decode(cls, group: Backend, statement: Statement, proof: bytes) -> Self:
+    def decode(cls, group: Backend, statement: Statement, proof: bytes, hint: bytes = b"") -> Self:
         """Decode everything: commitments with the subgroup check, proof points on the curve.
+
+        `hint`: perhaps one of `severity.hints`; the result is the same without.
 
         Raises:
             ProofLengthError, ScalarRangeError: see `wire.parse`.
             PointError: a commitment or a proof point is refused; the text names it.
         """
         wire = parse(proof)
+        decoder = HintedDecoder(group, hint)
         points = []
         try:
             for data in wire.points:
-                points.append(group.decode_on_curve(data))
+                points.append(decoder.decode_on_curve(data))
             for data in statement.commitments:
-                points.append(group.decode(data))
+                points.append(decoder.decode(data))
         except PointError as error:
             names = [f"proof point {name}" for name in POINT_NAMES]
             names += [f"commitment {number}" for number in range(1, COMPONENTS + 1)]

@@ -13,7 +13,7 @@ import pytest
 from mesh import claims as claims_module
 from mesh.claims import Claim, claim_of, verify_claims, verify_holder
 from mesh.severity import HOLDER_LABEL, context_of, rubric_of
-from mesh.signal import SignalBody, parse_signal
+from mesh.signal import SignalBody, compose_signal, parse_signal
 from mesh.testing import Lie, MadeSignal, forge_signal, make_mesh, make_signal
 from mesh.testing.signals import random_draft, random_token_scalars
 from proofs.errors import ProofsError
@@ -28,9 +28,11 @@ from proofs.holder import (
 from proofs.pedersen import blinding_from_bytes
 from proofs.ristretto import InvalidElementError, multiply_base, random_scalars
 from proofs.severity import (
+    HINT_BYTES,
     EntropyError,
     ProofEquationError,
     commit_components,
+    hint,
     prove,
     verify,
     verify_batch,
@@ -212,9 +214,9 @@ def test_false_holder_proofs_stay_out_of_the_batch(monkeypatch: pytest.MonkeyPat
     """A false severity proof costs the batch a search: not for who did not hold its tokens."""
     batches: list[int] = []
 
-    def counted(batch: list[Any], entropy: bytes) -> list[ProofsError | None]:
+    def counted(batch: list[Any], entropy: bytes, **hints: Any) -> list[ProofsError | None]:
         batches.append(len(batch))
-        return verify_batch(batch, entropy)
+        return verify_batch(batch, entropy, **hints)
 
     monkeypatch.setattr(claims_module, "verify_batch", counted)
     both = claim(forge_signal(MESH, VICTIM, Lie.ALTERED_PROOF, Random(7)), issuer=THIEF)
@@ -232,3 +234,29 @@ def test_the_severity_batch_needs_entropy() -> None:
 def test_a_claims_severity_proof_is_verified() -> None:
     altered = bytes([*BODY.severity.proof[:-1], BODY.severity.proof[-1] ^ 1])
     assert isinstance(verdict(replace(claim(), proof=altered)), ProofEquationError)
+
+
+def test_a_hint_spares_time_and_changes_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed: list[list[bytes]] = []
+
+    def told(batch: list[Any], entropy: bytes, *, hints: list[bytes]) -> Any:
+        handed.append(hints)
+        return verify_batch(batch, entropy, hints=hints)
+
+    monkeypatch.setattr(claims_module, "verify_batch", told)
+    true = hint(BODY.severity.commitments, BODY.severity.proof)
+    lost = claim(forge_signal(MESH, VICTIM, Lie.NO_HOLDER, Random(8)))
+    hinted, odd = replace(claim(), hint=true), replace(claim(), hint=bytes(HINT_BYTES))
+    verdicts = verify_claims([lost, hinted, odd, claim()], ENTROPY)
+    assert [error is None for error in verdicts] == [False, True, True, True]
+    assert handed == [[true, bytes(HINT_BYTES), b""]], "each goes with its own proof"
+    assert pickle.loads(pickle.dumps(hinted)).hint == true
+    assert hinted == claim(), "it is no part of what is claimed"
+
+
+def test_a_composed_signal_comes_with_its_hint() -> None:
+    rng = Random(11)
+    draft = replace(random_draft(MESH, rng), token_scalars=random_token_scalars(rng, 1))
+    composed = compose_signal(MESH, VICTIM, draft, bytes(32), rng.randbytes(64))
+    severity = parse_signal(composed.body).severity
+    assert composed.hint == hint(severity.commitments, severity.proof)

@@ -9,6 +9,7 @@ from mesh.errors import SaltLengthError
 from mesh.wire import (
     ERASED,
     MAX_ANNOUNCED,
+    MAX_HINT,
     MISSING,
     Announcement,
     BodyAnswer,
@@ -46,7 +47,14 @@ def announcements(draw: st.DrawFn) -> Announcement:
         tuple(entries),
         tuple(bodies),
         draw(st.binary(max_size=150)),
+        draw(hints(len(bodies))),
     )
+
+
+@st.composite
+def hints(draw: st.DrawFn, count: int) -> tuple[bytes, ...]:
+    drawn = draw(st.lists(st.binary(max_size=20), min_size=count, max_size=count))
+    return tuple(drawn) if any(drawn) else ()
 
 
 @given(st.lists(answers, max_size=10))
@@ -121,6 +129,10 @@ def test_limits_hold_before_anything_is_read() -> None:
     with pytest.raises(MessageLimitError):
         decode_announcement(many, LIMITS)
     assert decode_announcement(many, WireLimits()).entries == (b"",) * 9
+    long = bytearray(encode_announcement(Announcement(b"", 0, (b"",), (ERASED,))))
+    long[-2:] = (MAX_HINT + 1).to_bytes(2, "big")
+    with pytest.raises(MessageLimitError):
+        decode_announcement(bytes(long), LIMITS)
 
 
 def test_a_certificate_of_every_member_fits() -> None:
@@ -138,6 +150,23 @@ def test_a_certificate_is_no_checkpoint() -> None:
     assert certified == bytes(4) + b"\0\0\0\4note" + bytes(8) + bytes(2)
 
 
+def test_hints_stand_behind_the_bodies() -> None:
+    entries, bodies = (b"one", b"two"), (Present(SALT, b"body"), ERASED)
+    bare = Announcement(b"", 0, entries, bodies)
+    hinted = Announcement(b"", 0, entries, bodies, hints=(b"hint", b""))
+    data = encode_announcement(bare)
+    assert encode_announcement(hinted) == data[:-4] + b"\0\4hint" + b"\0\0"
+    assert data[-4:] == bytes(4)
+    assert decode_announcement(data, LIMITS).hints == ()
+    assert decode_announcement(encode_announcement(hinted), LIMITS).hints == (b"hint", b"")
+    assert encode_announcement(Announcement(b"", 0, entries, bodies, hints=(b"", b""))) == data
+
+
+def test_the_longest_hint_fits() -> None:
+    longest = Announcement(b"", 0, (b"",), (ERASED,), hints=(b"h" * MAX_HINT,))
+    assert decode_announcement(encode_announcement(longest), LIMITS) == longest
+
+
 def test_an_unknown_answer_is_refused() -> None:
     with pytest.raises(WireError, match="unknown body answer 3"):
         decode_bodies(b"\x03", 1, 64)
@@ -151,6 +180,10 @@ def test_what_cannot_be_sent() -> None:
         encode_announcement(Announcement(b"", 0, (b"",) * count, (ERASED,) * count))
     with pytest.raises(MessageLimitError):
         Announcement(b"", 0, (b"",), ())
+    with pytest.raises(MessageLimitError):
+        Announcement(b"", 0, (b"",), (ERASED,), hints=(b"one", b"two"))
+    with pytest.raises(MessageLimitError):
+        encode_announcement(Announcement(b"", 0, (b"",), (ERASED,), hints=(b"h" * (MAX_HINT + 1),)))
     with pytest.raises(SaltLengthError):
         Present(b"short", b"")
 

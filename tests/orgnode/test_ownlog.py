@@ -22,6 +22,7 @@ from mesh.testing.members import TestMesh
 from mesh.wire import MISSING
 from orgnode.alerts import CONVICTED, HINTS
 from orgnode.federation.errors import ForkedSelfError, OwnQuotaError, RecoveringError
+from orgnode.hints import MAX_HINTS, RecentHints
 from orgnode.ownlog import Draft, LogClosedError, OwnLog, OwnLogError
 from orgnode.restored import RESTORED
 from orgnode.store import LogRow, StoreFullError
@@ -103,6 +104,44 @@ async def test_appended_is_durable_signed_and_told(store: SqliteStore) -> None:
     assert (signed.size, signed.root) == (20, state.frontier.root())
     assert grown[-1] == 20
     await log.drain()
+
+
+async def test_hints_are_kept_of_what_was_appended_until_it_is_retracted(
+    store: SqliteStore,
+) -> None:
+    hints = RecentHints()
+    log = own_log(store, hints=hints)
+    await log.start()
+    first = await log.append(replace(sighting(1), hint=b"first"))
+    second = await log.append(replace(sighting(2), hint=b"second"))
+    await log.append(sighting(3))
+    assert (hints.of(first.entry_id), hints.of(second.entry_id)) == (b"first", b"second")
+    body = compose_retraction(first.entry_id, "mistake")
+    await log.append(
+        Draft(Kind.RETRACTION, Day(TODAY + 1), body, retraction=parse_retraction(body))
+    )
+    assert (hints.of(first.entry_id), hints.of(second.entry_id)) == (b"", b"second")
+    await log.drain()
+
+
+async def test_what_is_not_stored_leaves_no_hint(store: SqliteStore) -> None:
+    failing, hints = Failing(store), RecentHints()
+    log = own_log(failing, hints=hints)
+    await log.start()
+    failing.full = True
+    with pytest.raises(StoreFullError):
+        await log.append(replace(sighting(1), hint=b"first"))
+    assert hints._hints == {}
+    await log.drain()
+
+
+def test_hints_are_kept_of_the_newest_only() -> None:
+    hints = RecentHints()
+    for number in range(MAX_HINTS + 2):
+        hints.put(f"{number}", b"%d" % number)
+        hints.put(f"none {number}", b"")
+    assert len(hints._hints) == MAX_HINTS
+    assert (hints.of("1"), hints.of("2"), hints.of("none 2")) == (b"", b"2", b"")
 
 
 async def test_nothing_is_acknowledged_before_its_commit(store: SqliteStore) -> None:

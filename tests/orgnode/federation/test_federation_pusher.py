@@ -13,7 +13,7 @@ import pytest
 from repl_support import QUICK, Cluster, Node, until
 
 from mesh.testing.members import TestMember
-from mesh.wire import Announcement, WireLimits, decode_announcement
+from mesh.wire import Announcement, WireLimits, decode_announcement, encode_announcement
 from mesh.witness import AddCheckpoint
 from orgnode.federation import announcing
 from orgnode.federation.limits import ClientLimits, Rhythm
@@ -168,6 +168,35 @@ async def test_a_new_entry_goes_out_in_one_exchange(tmp_path: Path) -> None:
             tuple(store.entries(name, 1, 2)),
             tuple(store.bodies(name, 1, 2)),
         ), "the newest certificate is there already, so it does not go again"
+
+
+async def test_hints_go_out_with_the_bodies_that_they_are_about(tmp_path: Path) -> None:
+    async with publishing(tmp_path, 1, 2, 3, started=False) as one:
+        log, peer = one.node.replicator.own_log, one.peers[1]
+        placed = [
+            await log.append(replace(one.node.sighting(), hint=hint)) for hint in (b"a", b"", b"c")
+        ]
+        store, name = one.node.store, one.node.name
+        await store.erase_body(name, placed[2].index)
+        peer.held = 0
+        one.pusher.start()
+        await until(lambda: peer.held == 3)
+        assert [a.hints for a in peer.heard if a.entries] == [(b"a", b"", b"")]
+
+
+async def test_hints_are_left_out_before_entries_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with publishing(tmp_path, 1, 2, 3, started=False) as one:
+        log, peer = one.node.replicator.own_log, one.peers[1]
+        await log.append(replace(one.node.sighting(), hint=bytes(600)))
+        monkeypatch.setattr(announcing, "MAX_ANNOUNCEMENT_BYTES", 1_024 + 1_200)
+        peer.held = 0
+        one.pusher.start()
+        await until(lambda: peer.held == 1)
+        told = [a for a in peer.heard if a.entries]
+        assert [(len(a.entries), a.hints) for a in told] == [(1, ())]
+        assert 1_200 - 600 < len(encode_announcement(told[0])) <= 1_200
 
 
 async def test_an_empty_log_is_not_announced(tmp_path: Path) -> None:

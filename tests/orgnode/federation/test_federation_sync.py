@@ -40,6 +40,7 @@ from orgnode.federation.limits import Rhythm
 from orgnode.federation.sync import LogEvents, LogSync
 from orgnode.store import FeedFilter, SecondRootError, StoreConflictError, StoreFullError
 from orgnode.store.sqlite import SqliteStore
+from proofs.errors import ProofsError
 from proofs.tiles import encode_bundle
 
 OpenStore = Callable[[int], SqliteStore]
@@ -209,6 +210,35 @@ async def test_an_announcement_needs_no_further_question(world: World, store: Sq
         assert one.maverick.asked == []
     assert store.state(log.name).frontier == log.frontier(259)
     assert outcomes(store, log) == [Outcome.ACCEPTED] * 259
+
+
+async def test_each_proof_is_verified_with_its_own_hint(world: World, store: SqliteStore) -> None:
+    log = world.log(1, 5)
+    seen: list[bytes] = []
+
+    class Looking(DirectWorkers):
+        async def verify(self, claims: Sequence[Any]) -> list[ProofsError | None]:
+            seen.extend(claim.hint for claim in claims)
+            return await super().verify(claims)
+
+    async with following(world, store, honest(log), workers=Looking()) as one:
+        early = log.announcement(0)
+        assert await one.sync.on_announce(early) == (5, 5)
+        assert seen == [b""] * 5
+        seen.clear()
+        log.append_signals(2)
+        log.answers[5] = MISSING  # so there is no proof to verify
+        log.append_signals(1)
+        # The first entries are held already: hints are taken from where the others begin.
+        hints = tuple(b"%d" % index for index in range(3, 8))
+        late = replace(log.announcement(3), hints=hints)
+        assert await one.sync.on_announce(late) == (8, 8)
+        assert seen == [b"6", b"7"]
+    assert outcomes(store, log) == [
+        *[Outcome.ACCEPTED] * 5,
+        Outcome.DEFERRED,
+        *[Outcome.ACCEPTED] * 2,
+    ]
 
 
 async def test_overlapping_and_repeated_announcements_are_taken_once(
