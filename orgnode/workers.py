@@ -11,9 +11,10 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
@@ -38,6 +39,12 @@ MAX_BATCH = 256
 """Claims in one batch at most, unless one caller alone has more."""
 # Each batch costs as much as three or four proofs before its first: don't split what is smaller.
 _LEAST_SHARE = 16
+GATHERING = 0.15
+"""For how many seconds the next batch gathers claims under load."""
+MANY = 8
+"""Claims in a batch that are a load: the next one gathers more."""
+ENOUGH = 64
+"""Claims that are not waited with: more of them would save little."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,8 @@ class Workers:
     """Runs proofs off the event loop.
 
     `processes` is the number of worker processes (at least 1); `genesis` the signed genesis note
-    that each of them loads; `verified` is told how many seconds each batch of proofs took.
+    that each of them loads; `verified` is told how many seconds each batch of proofs took;
+    `gathering` is for how many seconds at most a batch gathers claims under load.
     """
 
     def __init__(
@@ -63,13 +71,16 @@ class Workers:
         genesis: bytes,
         *,
         verified: Callable[[float], object] = lambda _: None,
+        gathering: float = GATHERING,
     ) -> None:
         self._processes = max(1, processes)
         self._genesis = genesis
         self._verified = verified
+        self._gathering = gathering
         self._pool: ProcessPoolExecutor | None = None
         self._waiting: deque[_Waiting] = deque()
         self._verifying: asyncio.Task[None] | None = None
+        self._enough = asyncio.Event()
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="check")
         self._heavy = ThreadPoolExecutor(max_workers=1, thread_name_prefix="heavy")
         self._quick = ThreadPoolExecutor(max_workers=2, thread_name_prefix="evaluate")
@@ -84,12 +95,15 @@ class Workers:
         """Verify the proofs of signals; verdicts in the claims' order.
 
         What several callers ask for while a batch is at work becomes the next batch together: the
-        more there is to do, the less each proof costs.
+        more there is to do, the less each proof costs. For the same reason a batch after one of
+        many claims gathers more of them, for a moment.
         """
         if not claims:
             return []
         waiting = _Waiting(claims, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
+        if _claims(self._waiting) >= ENOUGH:
+            self._enough.set()
         if self._verifying is None:
             self._verifying = asyncio.create_task(self._verify_all(), name="verify")
         return await waiting.verdicts
@@ -98,8 +112,18 @@ class Workers:
         try:
             while batch := self._next_batch():
                 await self._verify_for(batch)
+                if _claims(batch) >= MANY:
+                    await self._gather()
         finally:
             self._verifying = None
+
+    async def _gather(self) -> None:
+        """Wait a moment for more to be verified together."""
+        if _claims(self._waiting) < ENOUGH:
+            self._enough.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._gathering):
+                    await self._enough.wait()
 
     def _next_batch(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -204,3 +228,7 @@ class Workers:
         self._threads.shutdown(wait=True)
         self._heavy.shutdown(wait=True)
         self._quick.shutdown(wait=True)
+
+
+def _claims(waiting: Iterable[_Waiting]) -> int:
+    return sum(len(one.claims) for one in waiting)

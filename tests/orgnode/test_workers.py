@@ -15,7 +15,7 @@ import pytest_asyncio
 from mesh.claims import Claim, claim_of, verify_claims
 from mesh.signal import NoBandError, SignalDraft, parse_signal
 from mesh.testing import make_mesh
-from orgnode.workers import SMALL_BATCH, WorkerDiedError, Workers
+from orgnode.workers import ENOUGH, MANY, SMALL_BATCH, WorkerDiedError, Workers
 from proofs.errors import ProofsError
 from proofs.holder import HolderProofError, token_of
 from proofs.ristretto import Scalar, scalar
@@ -98,6 +98,48 @@ async def test_what_waits_becomes_one_batch_with_each_callers_own_verdicts() -> 
         right = [[verdict is None for verdict in part] for part in verdicts]
         assert right == [[one is not false for one in claims] for claims in asked]
         assert len(batches) == 1
+    finally:
+        await workers.close()
+
+
+async def test_under_load_a_batch_gathers_more_until_there_is_enough() -> None:
+    batches: list[float] = []
+    workers = Workers(1, MESH.note, verified=batches.append, gathering=60.0)
+    try:
+        good = await claim(workers)
+        assert await workers.verify([good] * MANY) == [None] * MANY
+        early = asyncio.create_task(workers.verify([good]))
+        await asyncio.sleep(0.05)  # long enough for one to be verified alone
+        assert not early.done()
+        async with asyncio.timeout(30):
+            assert await workers.verify([good] * (ENOUGH - 1)) == [None] * (ENOUGH - 1)
+        assert await early == [None]
+        assert len(batches) == 2
+        # What comes while a batch is at work is enough by itself.
+        both = await asyncio.gather(*(workers.verify([good] * ENOUGH) for _ in range(2)))
+        assert both == [[None] * ENOUGH] * 2
+    finally:
+        await workers.close()
+
+
+async def test_gathering_comes_to_an_end() -> None:
+    workers = Workers(1, MESH.note, gathering=0.01)
+    try:
+        good = await claim(workers)
+        await workers.verify([good] * MANY)
+        async with asyncio.timeout(30):
+            assert await workers.verify([good]) == [None]
+    finally:
+        await workers.close()
+
+
+async def test_nobody_waits_where_little_is_to_be_done() -> None:
+    workers = Workers(1, MESH.note, gathering=3600.0)
+    try:
+        good = await claim(workers)
+        async with asyncio.timeout(30):
+            for _ in range(3):
+                assert await workers.verify([good] * (MANY - 1)) == [None] * (MANY - 1)
     finally:
         await workers.close()
 
