@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -330,3 +331,21 @@ async def test_a_restored_node_says_that_all_must_answer(network: TestNetwork) -
         async with asyncio.timeout(20):
             while "recovering" not in {one.kind for one in await client.alerts()}:
                 await asyncio.sleep(0.01)
+
+
+async def test_what_is_loaded_at_the_start_is_never_searched_for_cycles_again(
+    network: TestNetwork,
+) -> None:
+    thresholds, frozen = gc.get_threshold(), gc.get_freeze_count()
+    running = asyncio.create_task(node_module.run_node(network.orgs[0].datadir))
+    try:
+        async with asyncio.timeout(30):
+            while gc.get_freeze_count() == frozen:
+                await asyncio.sleep(0.01)
+        assert gc.get_threshold()[0] > thresholds[0]
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
