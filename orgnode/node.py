@@ -440,9 +440,9 @@ async def run_node(
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         try:
+            _set_aside()
             if ready is not None:
                 ready(info)
-            _set_aside()
             await stop.wait()
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
