@@ -17,9 +17,10 @@ from mesh.errors import MeshError
 from mesh.fingerprint import EmptyTextError, NothingToPublishError, published_fingerprint
 from mesh.retraction import RetractionFormatError
 from mesh.sighting import SightingFormatError
-from mesh.signal import NoBandError, SignalFormatError
+from mesh.signal import NoBandError, SignalFormatError, parse_signal
 from mesh.testing import TODAY, TestMesh, evaluated_scalars
 from mesh.token import token_hex
+from mesh.wire import Present
 from orgnode import publisher as publisher_module
 from orgnode.evaluating import CommitteeUnreachableError
 from orgnode.publisher import (
@@ -30,7 +31,7 @@ from orgnode.publisher import (
     UnknownSignalError,
 )
 from orgnode.store import SignalStatus, StoreFullError
-from proofs.severity import BelowThresholdError, ComponentRangeError
+from proofs.severity import BelowThresholdError, ComponentRangeError, hint
 
 SISTER = 1
 """A member with the same owner as this one."""
@@ -73,6 +74,14 @@ async def test_a_signal_has_the_tokens_of_its_text(desk: Desk, text: str) -> Non
     windows = zip(tokens, (given.hex() for given in fingerprint.inputs), strict=True)
     # A short text stands for itself: it can be guessed, so it is never promoted.
     assert kept.windows == (() if fingerprint.exact else tuple(windows))
+
+
+async def test_the_hint_to_a_signals_proof_is_kept_for_its_announcement(desk: Desk) -> None:
+    entry = await desk.report()
+    (answer,) = desk.store.bodies(desk.own_log._name, 0, 1)
+    assert isinstance(answer, Present)
+    severity = parse_signal(answer.body).severity
+    assert desk.own_log._hints.of(entry) == hint(severity.commitments, severity.proof)
 
 
 async def test_a_long_text_has_the_same_tokens_from_a_thread(
