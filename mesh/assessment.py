@@ -139,19 +139,20 @@ def _assess_body(
             case Kind.SIGNAL:
                 signal = parse_signal(body)
                 check_derived(mesh.constraints, signal)
-                return replace(read, signal=signal, claim=claim_of(mesh, member.name, signal, salt))
+                claim = claim_of(mesh, member.name, signal, salt)
+                return read.with_content(signal=signal, claim=claim)
             case Kind.RETRACTION:
-                return replace(read, retraction=parse_retraction(body))
+                return read.with_content(retraction=parse_retraction(body))
             case Kind.SIGHTING:
-                return replace(read, sighting=parse_sighting(body))
+                return read.with_content(sighting=parse_sighting(body))
             case Kind.PROMOTION:
                 promotion = parse_promotion(body)
                 verify_promotion(mesh, promotion)
-                return replace(read, promotion=promotion)
+                return read.with_content(promotion=promotion)
             case Kind.EVIDENCE:
                 evidence = parse_accusation(body)
                 verify_evidence(mesh, evidence)
-                return replace(read, evidence=evidence)
+                return read.with_content(evidence=evidence)
     except (MeshError, ProofsError) as error:
         return read.without_content(Outcome.REFUSED, error)
 
@@ -242,7 +243,7 @@ class _Run:
             )
             entry = entry.without_content(Outcome.DEFERRED, waits)
         if entry.claim is not None:
-            entry = replace(entry, claim=None)
+            entry = entry.with_content(signal=entry.signal)  # decided
         self._note(entry)
         return entry
 

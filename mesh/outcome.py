@@ -10,7 +10,7 @@ That a certificate covers an entry is a fact about an accepted entry, not a fift
 later than the entry and is kept beside it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -167,19 +167,48 @@ class Assessed:
         """
         return self.stands and self.envelope is not None and self.envelope.kind is Kind.SIGNAL
 
+    def with_content(
+        self,
+        *,
+        signal: SignalBody | None = None,
+        retraction: RetractionBody | None = None,
+        sighting: SightingBody | None = None,
+        promotion: PromotionBody | None = None,
+        evidence: Evidence | None = None,
+        claim: Claim | None = None,
+    ) -> "Assessed":
+        """The same entry with this content, and no other."""
+        # Not by `dataclasses.replace`, which takes ten times as long: this is done for each entry.
+        return Assessed(
+            self.index,
+            self.entry_id,
+            self.leaf,
+            self.note,
+            self.answer,
+            self.outcome,
+            self.reason,
+            self.error,
+            self.envelope,
+            signal,
+            retraction,
+            sighting,
+            promotion,
+            evidence,
+            claim,
+        )
+
     def without_content(self, outcome: Outcome, error: MeshError | ProofsError) -> "Assessed":
         """The same entry with another outcome, its reason, and no content."""
-        return replace(
-            self,
-            outcome=outcome,
-            reason=_printable(str(error)),
-            error=type(error).__name__,
-            signal=None,
-            retraction=None,
-            sighting=None,
-            promotion=None,
-            evidence=None,
-            claim=None,
+        return Assessed(
+            self.index,
+            self.entry_id,
+            self.leaf,
+            self.note,
+            self.answer,
+            outcome,
+            _printable(str(error)),
+            type(error).__name__,
+            self.envelope,
         )
 
 

@@ -261,9 +261,10 @@ class VirtualLoop(base_events.BaseEventLoop):
                 ready.append(heapq.heappop(heap))
             batch = list(ready)
             ready.clear()
-            if len(batch) > 1:
+            size = len(batch)
+            if size > 1:
                 self._mix(batch)
-            self.steps += len(batch)
+            self.steps += size
             if self.steps > self._budget:
                 self._over_budget(batch)
             for handle in batch:
@@ -286,6 +287,10 @@ class VirtualLoop(base_events.BaseEventLoop):
     def _mix(self, batch: list[Any]) -> None:
         """Put what is ready into an order drawn from the seed (after Fisher and Yates)."""
         draw = self._random
+        if len(batch) == 2:
+            if draw() < 0.5:
+                batch.reverse()
+            return
         for last in range(len(batch) - 1, 0, -1):
             other = int(draw() * (last + 1))
             batch[last], batch[other] = batch[other], batch[last]

@@ -38,9 +38,10 @@ class TokenBucket:
         self._tokens = float(burst)
         self._at: float | None = None
 
-    def take(self) -> bool:
-        """Take one, if there is one."""
-        now = self._clock()
+    def take(self, now: float | None = None) -> bool:
+        """Take one, if there is one. `now`: what the clock says, if it was asked just now."""
+        if now is None:
+            now = self._clock()
         if self._at is not None:
             # A clock that steps back brings nothing, and takes nothing away.
             earned = max(0.0, now - self._at) * self._rate
@@ -109,7 +110,7 @@ class Account:
     """One peer's account. `clock` counts seconds, from any beginning."""
 
     def __init__(self, limits: ServerLimits, clock: Clock) -> None:
-        self._limits = limits
+        self._clock = clock
         # Evaluations are counted apart from all else, so that many checks don't hold up the logs,
         # nor the logs the checks.
         self._requests = Places(limits.in_flight, "too many requests at a time")
@@ -134,8 +135,8 @@ class Account:
 
     def request(self, kind: RequestKind) -> Places:
         """One request; raises RefusedError (429) if it is one too many."""
-        rate, evaluation = self._rates.get(kind), kind is RequestKind.EVALUATION
-        if not ((rate is None or rate.take()) and (evaluation or self._rate.take())):
+        rate, evaluation, now = self._rates.get(kind), kind is RequestKind.EVALUATION, self._clock()
+        if not ((rate is None or rate.take(now)) and (evaluation or self._rate.take(now))):
             raise RefusedError(429, "RequestRateError", "too many requests a second")
         return self._evaluations if evaluation else self._requests
 

@@ -110,10 +110,12 @@ class Chaser:
         known = self._sources.get(source)
         if known is None:
             return
-        was_idle = not self._wants(known)
+        held, proven = self._sync.size, self._sync.certified
+        was_idle = known.size <= held and known.certified <= proven and not known.doubtful
         known.size, known.doubtful = size, doubtful
-        known.certified = known.certified if certified is None else certified
-        if not self._wants(known):
+        if certified is not None:
+            known.certified = certified
+        if size <= held and known.certified <= proven and not doubtful:
             self._contacts.forget(source, self._exchange)
             return
         if not known.backoff.failures:

@@ -179,7 +179,11 @@ class Gossip:
         held = self._store.vector()
         ours = {one.log: one for one in held}
         for one in self._vectors[peer].values():
-            other_tree = self._differs(one, ours.get(one.log))
+            mine = ours.get(one.log)
+            if mine is not None and mine.size == one.size:
+                other_tree = mine.root != one.root  # as it nearly always is
+            else:
+                other_tree = self._differs(one)
             if one.log != self._name:
                 self._chasers[one.log].hint(peer, one.size, one.certified, doubtful=other_tree)
                 continue
@@ -188,10 +192,8 @@ class Gossip:
                 self._doubted(peer)
         self._note_lag(peer, held, fresh=True)
 
-    def _differs(self, one: LogPosition, ours: LogPosition | None) -> bool:
+    def _differs(self, one: LogPosition) -> bool:
         """Whether a peer's tree differs from the one that is held here, as far as both go."""
-        if ours is not None and ours.size == one.size:
-            return ours.root != one.root  # as it nearly always is
         try:
             root = self._store.root_at(one.log, one.size)
         except StoreRangeError:

@@ -26,8 +26,8 @@ LONG: Final = 60.0
 PATIENCE: Final = 90.0
 """Seconds after the healing in which everything must have converged."""
 
-_SIZES = (4, 5, 5, 5, 5, 7)
-_LONG_LOG = 0.04
+_SIZES = (4, 5, 5, 5, 5, 5, 5, 7)
+_LONG_LOG = 0.02
 _DEEDS = (*3 * ("signal",), *2 * ("burst", "retract"), "sight", "mayfly")
 
 

@@ -105,8 +105,8 @@ class Recorder:
         """A request leaves `src`, or its answer leaves `dst`."""
         what = request.body if reply is None else reply.body
         status = 0 if reply is None else reply.status
-        line = f"{self._loop.now!r} {src} {dst} {request.method} {request.path} {status}\n"
-        self._digest.update(line.encode() + (what or b""))
+        line = f"{self._loop.now!r} {src} {dst} {request.method} {request.path} {status}\n".encode()
+        self._digest.update(line + what if what else line)
         if reply is None:
             self._asked(src, dst, request)
         elif reply.status == 200:

@@ -89,8 +89,13 @@ def simulate(plan: Plan, *, logger: Callable[[str], None] | None = None) -> Outc
 
     :param logger: is told what the nodes log, and the faults as they strike.
     """
+    with collected_later():
+        return _simulate(plan, logger)
+
+
+def _simulate(plan: Plan, logger: Callable[[str], None] | None) -> Outcome:
     run = SimRun(plan, logger)
-    with nodes_logging(run.loop, logger, run.crashed), computed_once(), collected_later():
+    with nodes_logging(run.loop, logger, run.crashed), computed_once():
         return run.run()
 
 
