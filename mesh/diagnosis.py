@@ -87,7 +87,7 @@ class OwnTree:
         except (ProofsError, EvidenceFormatError, TileMismatchError) as error:
             raise FollowerStateError(
                 f"the stored tree of the log of {self.log} does not lead to the root that was "
-                f"verified: restore the data directory from a backup ({error})"
+                f"verified: put a backup back with `orgnode restore` ({error})"
             ) from error
         return None
 

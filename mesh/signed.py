@@ -134,7 +134,7 @@ def restore(log: str, key: VerifierKey, state: FollowerState) -> Known:
     """
     damaged = FollowerStateError(
         f"the stored state of the log of {log} contradicts itself: "
-        "restore the data directory from a backup"
+        "put a backup back with `orgnode restore`"
     )
     notes = state.checkpoint, state.target
     try:

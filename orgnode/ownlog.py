@@ -110,7 +110,7 @@ class OwnLog:
             if state.size:
                 raise OwnLogError(
                     "the log has entries but no checkpoint",
-                    hint="restore the data directory from a backup that is whole",
+                    hint="put a backup that is whole back with `orgnode restore`",
                 )
             return
         key = self._mesh.log_key(self._name)
@@ -119,13 +119,13 @@ class OwnLog:
         except ProofsError as error:
             raise OwnLogError(
                 f"the stored checkpoint is not one that this organization signed: {error}",
-                hint="check that keys and database belong together; restore both from one backup",
+                hint="keys and database must belong together: `orgnode restore` puts both back",
             ) from error
         if (signed.size, signed.root) != (state.size, state.frontier.root()):
             raise OwnLogError(
                 f"the stored tree of size {state.size} is not the one that the checkpoint of "
                 f"size {signed.size} signs",
-                hint="run `orgnode log verify`, and restore the data directory from a backup",
+                hint="run `orgnode log verify`, and put a backup back with `orgnode restore`",
             )
 
     async def start(self) -> None:

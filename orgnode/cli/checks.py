@@ -341,7 +341,7 @@ def check_database(datadir: DataDir) -> Check:
         return bad(
             "database",
             f"damaged: {'; '.join(str(line[0]) for line in found)}",
-            "stop the node and restore the data directory; `orgnode log verify` tells what is left",
+            "stop the node, and put a backup back with `orgnode restore`",
         )
     return good("database", f"whole, {datadir.database.stat().st_size / 1e6:.1f} MB")
 

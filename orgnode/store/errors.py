@@ -144,12 +144,12 @@ _CONDITIONS: dict[int, tuple[type[StoreError], str, str]] = {
     sqlite3.SQLITE_CORRUPT: (
         StoreDamagedError,
         "the database is damaged",
-        "restore the data directory from a backup; peers hold the log and tell what is missing",
+        "put a backup back with `orgnode restore`; peers hold the log and tell what is missing",
     ),
     sqlite3.SQLITE_NOTADB: (
         ForeignDatabaseError,
         "node.db is not a database",
-        "restore the data directory from a backup",
+        "put a backup back with `orgnode restore`",
     ),
     sqlite3.SQLITE_IOERR: (
         StoreDamagedError,

@@ -46,7 +46,7 @@ def state(connection: sqlite3.Connection, log: str) -> FollowerState:
     except ValueError as error:
         raise StoreDamagedError(
             f"the stored state of {log} cannot be read: {error}",
-            hint="restore the data directory from a backup",
+            hint="put a backup back with `orgnode restore`",
         ) from error
 
 
