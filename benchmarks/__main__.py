@@ -18,6 +18,7 @@ NAMES = (
     "certify",
     "heal",
     "retraction",
+    "simulator",
     "sse",
     "taxii",
     "footprint",

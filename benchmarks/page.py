@@ -23,6 +23,7 @@ TITLES = {
     "certify": "From publishing to certified everywhere",
     "heal": "After a partition",
     "retraction": "Retracting",
+    "simulator": "The simulator",
     "sse": "The feed",
     "taxii": "Against a TAXII 2.1 server",
     "footprint": "Memory and start-up",

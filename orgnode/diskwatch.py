@@ -1,8 +1,9 @@
 """Whether the disk takes what the node writes: an alert while it does not, and no readiness.
 
 The store's writer tells what each commit came to. While one has failed for want of the disk, a
-small write is tried every now and then, since a node that is not ready is sent nothing that would
-show that the disk is well again.
+small write is tried every now and then. Only if that one works the disk is well again: a node that
+is not ready is sent nothing that would show it, and what little it writes by itself may fit into a
+page in use.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class DiskWatch:
 
     def told(self, condition: Condition) -> None:
         """A commit failed for want of the disk, or (None) one worked. Any thread may call this."""
-        if not self._loop.is_closed():
+        if condition is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._note, condition)
 
     async def run(self, store: ProbeStore) -> None:
@@ -75,14 +76,13 @@ class DiskWatch:
                 await store.set_meta(_PROBE, b"")
             except StoreError as error:
                 log.debug("node.disk_probe_failed", error=error.code)
+            else:
+                self._reason = ""
+                self._failed.clear()
+                if self._alerts is not None:
+                    self._alerts.clear(DISK, self._name)
 
-    def _note(self, condition: Condition) -> None:
-        if condition is None:
-            self._reason = ""
-            self._failed.clear()
-            if self._alerts is not None:
-                self._alerts.clear(DISK, self._name)
-            return
+    def _note(self, condition: StoreError) -> None:
         self._reason = f"nothing can be written: {condition} ({condition.code})"
         self._failed.set()
         if self._alerts is not None:

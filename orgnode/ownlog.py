@@ -119,7 +119,7 @@ class OwnLog:
         except ProofsError as error:
             raise OwnLogError(
                 f"the stored checkpoint is not one that this organization signed: {error}",
-                hint="keys and database must belong together: `orgnode restore` puts both back",
+                hint="keys and database belong together: put a backup back with `orgnode restore`",
             ) from error
         if (signed.size, signed.root) != (state.size, state.frontier.root()):
             raise OwnLogError(

@@ -96,7 +96,7 @@ async def test_an_accusation_that_waited_is_read_after_a_restart(store: SqliteSt
         return 1
 
     chaser = Chaser(
-        sync=SimpleNamespace(name=PEER, retry_bodies=retry),  # type: ignore[arg-type]
+        sync=SimpleNamespace(name=PEER, size=2, retry_bodies=retry),  # type: ignore[arg-type]
         store=store,
         clients={},
         rhythm=Rhythm(),
