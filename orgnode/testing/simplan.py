@@ -27,7 +27,8 @@ PATIENCE: Final = 90.0
 """Seconds after the healing in which everything must have converged."""
 
 _SIZES = (4, 5, 5, 5, 5, 5, 5, 7)
-_LONG_LOG = 0.02
+_LONG_LOG = 0.01
+_LONG_LOG_EVERY = 75
 _DEEDS = (*3 * ("signal",), *2 * ("burst", "retract"), "sight", "mayfly")
 
 
@@ -125,6 +126,7 @@ def draw_plan(seed: int, fixed: Fixed = NOTHING) -> Plan:
         else {}
     )
     midnight = rng.uniform(1.0, chaos) if rng.random() < 0.3 else None
+    long = seed % _LONG_LOG_EVERY == 0  # so that a suite has some, wherever it begins
     strikes = draw_schedule(rng, names, until=chaos, episodes=_episodes(rng))
     return Plan(
         seed=seed,
@@ -141,7 +143,7 @@ def draw_plan(seed: int, fixed: Fixed = NOTHING) -> Plan:
             )
         ),
         strikes=strikes,
-        deeds=_draw_deeds(rng, names, liars, strikes, chaos, mode, midnight),
+        deeds=_draw_deeds(rng, names, liars, strikes, chaos, mode, midnight, long=long),
         chaos=chaos,
         midnight=midnight,
     )
@@ -161,6 +163,8 @@ def _draw_deeds(
     chaos: float,
     mode: str,
     midnight: float | None,
+    *,
+    long: bool,
 ) -> Sequence[Deed]:
     last = chaos * 0.95
 
@@ -174,13 +178,13 @@ def _draw_deeds(
         at = min(last, max(0.3, strike.at + rng.uniform(-0.5, 1.5)))
         return Deed(at, verb, rng.choice(hit) if hit and rng.random() < 0.6 else node)
 
-    deeds = [draw() for _ in range(rng.randint(3, 7))]
+    deeds = [draw() for _ in range(rng.randint(2, 6))]
     for strike in strikes:
         if strike.verb == "restore_backup" and isinstance(name := strike.args[0], str):
             # What an old disk lacks, and something to sign in its place.
             deeds.append(Deed(max(0.3, strike.at - rng.uniform(0.05, 3.0)), "signal", name))
             deeds.append(Deed(min(last, strike.at + rng.uniform(1.2, 8.0)), "signal", name))
-    if rng.random() < _LONG_LOG:
+    if rng.random() < _LONG_LOG or long:
         deeds.append(Deed(rng.uniform(1.0, last), "bulk", rng.choice(names)))
     if midnight is not None:
         # What expires while some have not heard of it.

@@ -44,7 +44,7 @@ _LOGS: Final = f"{PREFIX}/logs/"
 _RECEIPTS: Final = f"{PREFIX}/receipts/"
 _WHOLE_TILE: Final = "tile/entries/000"
 _BODIES: Final = "bodies/"
-_SAMPLED: Final = 0.15
+_SAMPLED: Final = 0.1
 """Share of the moments, at which entries were stored, that are looked at."""
 
 

@@ -51,7 +51,7 @@ CRASHED: Final = "a task crashed"
 STEPS: Final = 200_000
 """Callbacks that a run may take: many times what the busiest takes."""
 
-_LOOK: Final = 2.0
+_LOOK: Final = 3.0
 _CHECK: Final = 1.0
 _STAGGER: Final = 0.2
 
