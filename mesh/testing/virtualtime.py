@@ -23,7 +23,7 @@ from asyncio import base_events
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Coroutine, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
@@ -155,6 +155,8 @@ class VirtualLoop(base_events.BaseEventLoop):
         """Virtual seconds since the start."""
         self.steps = 0
         """Callbacks run so far."""
+        self.over = False
+        """Whether the run has ended: what is said from then on are last words, and no findings."""
         self.tolerated: Counter[str] = Counter()
         """Errors of tasks that may fail, and of machines that were dead by then."""
         self._heap: list[Any] = []
@@ -370,6 +372,7 @@ class VirtualLoop(base_events.BaseEventLoop):
 
     def _sweep(self) -> None:
         """Close whatever did not end, here and in a fixed order, not when memory is reclaimed."""
+        self.over = True
         while self._living or self._dead:
             left = [*self._dead, *self._living]
             self._living.clear()
@@ -429,7 +432,9 @@ def _unwind(coro: Any) -> None:
             coro.throw(asyncio.CancelledError())
         except (Exception, asyncio.CancelledError):  # noqa: BLE001 - last words
             return
-    coro.close()
+    # It goes on awaiting in its `finally`, and there is no loop any more that it could await with.
+    with suppress(Exception):
+        coro.close()
 
 
 def _where(task: asyncio.Task[Any]) -> str:

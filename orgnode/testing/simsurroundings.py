@@ -64,7 +64,7 @@ def nodes_logging(
     def render(_: Any, level: str, event: Any) -> str:
         machine = current_machine()
         failed = bool(event.pop("exc_info", False))
-        if failed and (machine is None or not machine.may_fail):
+        if failed and not loop.over and (machine is None or not machine.may_fail):
             crashed(event["event"], sys.exc_info()[1])
         if logger is not None:
             name = "-" if machine is None else machine.name

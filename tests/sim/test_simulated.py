@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import structlog
 from sim_support import run_apart
 from typer.testing import CliRunner
 
 from mesh.testing.checkers import ViolationError
 from mesh.testing.network import Conditions
+from mesh.testing.virtualtime import VirtualLoop
 from orgnode.federation.chasing import Chaser
 from orgnode.federation.gossip import Gossip
 from orgnode.federation.held import HeldLog
@@ -23,6 +25,7 @@ from orgnode.testing.simcommand import app
 from orgnode.testing.simnode import SimNode
 from orgnode.testing.simplan import LIVENESS, SAFETY, Deed, Fixed, Plan, draw_plan, quorum_of
 from orgnode.testing.simsuite import find, replay_command, run_seed
+from orgnode.testing.simsurroundings import nodes_logging
 from orgnode.testing.simulated import Outcome, simulate
 
 SEED = 3
@@ -214,3 +217,16 @@ def test_what_can_not_be_fixed_is_said(wrong: list[str]) -> None:
     result = CliRunner().invoke(app, ["--seeds", "1", *wrong])
     assert result.exit_code == 2
     assert "safety or liveness, and there are 4 to 13 members" in result.output
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_last_words_are_no_crash(over: bool) -> None:
+    crashed: list[str] = []
+    loop = VirtualLoop()
+    loop.over = over
+    with nodes_logging(loop, None, lambda event, error: crashed.append(event)):
+        try:
+            raise KeyError("lost")
+        except KeyError:
+            structlog.get_logger().exception("pull.crashed")
+    assert crashed == ([] if over else ["pull.crashed"])

@@ -253,3 +253,23 @@ def test_a_clock_may_be_wrong() -> None:
         assert clock() == 945.0
 
     VirtualLoop().run(main())
+
+
+def test_who_never_gives_up_does_not_keep_a_run_from_ending() -> None:
+    loop = VirtualLoop()
+
+    async def stubborn() -> None:
+        for _ in range(22):  # longer than the loop is patient, and than closing takes
+            try:
+                await asyncio.sleep(1e9)
+            except (asyncio.CancelledError, GeneratorExit):
+                assert loop.over
+
+    async def main() -> int:
+        task = asyncio.create_task(stubborn())
+        await asyncio.sleep(1)
+        assert not task.done()
+        assert not loop.over
+        return 7
+
+    assert loop.run(main()) == 7
