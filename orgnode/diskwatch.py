@@ -1,9 +1,9 @@
 """Whether the disk takes what the node writes: an alert while it does not, and no readiness.
 
-The store's writer tells what each commit came to. While one has failed for want of the disk, a
-small write is tried every now and then. Only if that one works the disk is well again: a node that
-is not ready is sent nothing that would show it, and what little it writes by itself may fit into a
-page in use.
+The store's writer tells of each commit that failed for want of the disk. From then on a small write
+of some pages is tried every now and then. Only if that one works the disk is well again: a node
+that is not ready is sent nothing that would show it, and what little it writes by itself may fit
+into a page in use.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class DiskWatch:
             alerts.raise_(DISK, self._name, self._reason)
 
     def told(self, condition: Condition) -> None:
-        """A commit failed for want of the disk, or (None) one worked. Any thread may call this."""
-        if condition is not None and not self._loop.is_closed():
+        """A commit failed for want of the disk. Any thread may call this."""
+        if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._note, condition)
 
     async def run(self, store: ProbeStore) -> None:
@@ -82,7 +82,7 @@ class DiskWatch:
                 if self._alerts is not None:
                     self._alerts.clear(DISK, self._name)
 
-    def _note(self, condition: StoreError) -> None:
+    def _note(self, condition: Condition) -> None:
         self._reason = f"nothing can be written: {condition} ({condition.code})"
         self._failed.set()
         if self._alerts is not None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from enum import Enum, auto
-from typing import Self
 
 from orgnode.federation.limits import ServerLimits
 from orgnode.federation.ports import Clock
@@ -92,7 +91,7 @@ class Room:
         self._admit()
 
     def place(self) -> Hold:
-        """Take one unit for the time of the block."""
+        """One unit, to be taken."""
         return Hold(self, 1)
 
     def _fits(self, units: int) -> bool:
@@ -154,7 +153,7 @@ class Account:
 
 
 class Hold:
-    """Units of a room that are held in a block, or from `take` to `give`.
+    """Units of a room that are held from `take` to `give`.
 
     Of bytes for a peer it is as many as a message could have at first.
     """
@@ -170,13 +169,6 @@ class Hold:
     def give(self) -> None:
         """Give back what is still held."""
         self.shrink(0)
-
-    async def __aenter__(self) -> Self:
-        await self.take()
-        return self
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        self.give()
 
     def shrink(self, units: int) -> None:
         """It is only so many; the rest is free for others. It never grows."""
@@ -202,9 +194,3 @@ class Places:
     def give(self) -> None:
         """Give a place back."""
         self._running -= 1
-
-    def __enter__(self) -> None:
-        self.take()
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.give()

@@ -40,8 +40,8 @@ MAX_BATCH = 256
 DISK_CONDITIONS: Final = (StoreFullError, StoreReadOnlyError, StoreDamagedError)
 """Errors that say that the disk does not take what is written."""
 
-Condition = StoreFullError | StoreReadOnlyError | StoreDamagedError | None
-"""What the disk refused a commit for; None if it took it."""
+Condition = StoreFullError | StoreReadOnlyError | StoreDamagedError
+"""What the disk refused a commit for."""
 
 _SCRUB_RETRY_SECONDS = 0.5
 _SCRUB_BUSY_MS = 100
@@ -175,7 +175,7 @@ class Writer:
     """Owns the writing connection. `write` may be called from any event loop or thread.
 
     `told` is called, in the writer's thread, with the condition of the disk at each commit that it
-    keeps from being kept, and with None at the first commit that works again.
+    keeps from being kept.
     """
 
     def __init__(
@@ -186,7 +186,6 @@ class Writer:
     ) -> None:
         self._connection = connection
         self._told = told
-        self._failing = False
         self._queue: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
         self._closing = False
         self._abandoned = False
@@ -296,14 +295,10 @@ class Writer:
                 log.warning("store.scrub_done")
 
     def _tell_condition(self, operations: Sequence[Operation]) -> None:
-        errors = [operation.error for operation in operations]
+        errors = (operation.error for operation in operations)
         failed = next((error for error in errors if isinstance(error, DISK_CONDITIONS)), None)
         if failed is not None:
-            self._failing = True
             self._told(failed)
-        elif self._failing and None in errors:
-            self._failing = False
-            self._told(None)
 
 
 def _try(connection: sqlite3.Connection, operation: Operation) -> None:
